@@ -1,0 +1,90 @@
+#include "server/journal.h"
+
+#include <chrono>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "server/error.h"
+
+namespace farswap::server {
+namespace {
+
+absl::Status Unavailable(std::string_view why) {
+  return Refuse(
+      Reason::kMetadataUnavailable,
+      "the metadata store does not accept changes: " + std::string(why));
+}
+
+}  // namespace
+
+absl::Status Journal::Commit(const Change& change) {
+  Waiter waiter{&change};
+  std::vector<Waiter*> group;
+  uint64_t sequence;
+  {
+    MutexLock lock(&mu_);
+    queue_.push_back(&waiter);
+    while (!waiter.done && queue_.front() != &waiter) turn_.Wait(&mu_);
+    if (waiter.done) return waiter.status;
+    group.assign(queue_.begin(), queue_.end());
+    sequence = ++sequence_;
+  }
+  CommitGroup(group, sequence);
+  MutexLock lock(&mu_);
+  for (Waiter* member : group) {
+    member->done = true;
+    queue_.pop_front();
+  }
+  turn_.SignalAll();
+  return waiter.status;
+}
+
+void Journal::CommitGroup(const std::vector<Waiter*>& group,
+                          uint64_t sequence) {
+  absl::Status status;
+  const std::string before = problem();
+  if (!before.empty()) {
+    status = Unavailable(before);
+  } else {
+    std::vector<const Change*> changes;
+    for (const Waiter* member : group) changes.push_back(member->change);
+    MutexLock lock(&metadata_mu_);
+    pool_->SetIntended(sequence);
+    const auto start = std::chrono::steady_clock::now();
+    const absl::Status written = metadata_->Write(changes, sequence);
+    if (on_sync_) on_sync_(std::chrono::steady_clock::now() - start);
+    if (written.ok()) {
+      pool_->SetCommitted(sequence);
+    } else {
+      const std::string why(written.message());
+      status = Unavailable(why);
+      MutexLock latch(&mu_);
+      problem_ = why.empty() ? "write failed" : why;
+    }
+  }
+  for (Waiter* member : group) member->status = status;
+}
+
+absl::StatusOr<std::vector<GrantRecord>> Journal::FindRequest(
+    uint64_t session, uint64_t request) {
+  MutexLock lock(&metadata_mu_);
+  auto found = metadata_->FindRequest(session, request);
+  if (found.ok()) return found;
+  const std::string why(found.status().message());
+  return Unavailable(why);
+}
+
+std::string Journal::problem() const {
+  MutexLock lock(&mu_);
+  return problem_;
+}
+
+absl::Status Journal::Reopen() {
+  MutexLock lock(&metadata_mu_);
+  const absl::Status status = metadata_->Reopen();
+  MutexLock latch(&mu_);
+  problem_ = status.ok() ? "" : std::string(status.message());
+  return status;
+}
+
+}  // namespace farswap::server
