@@ -1,0 +1,174 @@
+// The swap cache: the Cached words of the swap tables.
+#include <algorithm>
+
+#include "client/core/memory_group.h"
+#include "client/core/swap_space.h"
+#include "client/core/swap_space_impl.h"
+
+namespace farswap::core {
+namespace {
+
+// Whether a folio may be attached; the kernel's errno's in comments.
+enum class Fit {
+  kOk,
+  kExist,  // EEXIST: the target is cached.
+  kNoEnt,  // ENOENT: the target has no owner.
+  kBusy,   // EBUSY: a neighbour does not fit; a smaller folio may.
+};
+
+Fit FitOf(const ClusterInfo& cluster, uint32_t target, int order)
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
+  const SwapWord word = cluster.Get(target);
+  if (word.is_cached()) return Fit::kExist;
+  if (!word.is_shadow() || word.count() == 0) return Fit::kNoEnt;
+  const uint32_t pages = PagesOf(order);
+  const uint32_t base = target & ~(pages - 1);
+  for (uint32_t i = base; i < base + pages; ++i) {
+    const SwapWord other = cluster.Get(i);
+    if (!other.is_shadow() || other.zero() != word.zero()) return Fit::kBusy;
+  }
+  // Zero slots are fetched from nowhere: there is nothing to verify.
+  if (word.zero() || cluster.IsFolioShaped(base, pages)) return Fit::kOk;
+  return Fit::kBusy;
+}
+
+Fit CheckFit(const ClusterInfo& cluster, uint32_t target, int order) {
+  MutexLock lock(&cluster.mu);
+  return FitOf(cluster, target, order);
+}
+
+// Whether that is the end of the matter: no smaller folio would fit.
+bool Refuse(Fit fit, CacheAlloc* result) {
+  if (fit == Fit::kBusy) {
+    ++result->fallbacks.conflict;
+    return false;
+  }
+  result->error = fit == Fit::kExist ? CacheError::kExist : CacheError::kNoEnt;
+  return true;
+}
+
+void Attach(ClusterInfo& cluster, SwapEntry target, Folio* folio,
+            CacheAlloc* result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
+  const SwapWord word = cluster.Get(target.slot());
+  result->folio = folio;
+  result->age = word.age();
+  result->zero = word.zero();
+  // The fields first: once a word names the folio, others find it.
+  folio->entry = target.AlignedTo(folio->order);
+  folio->has_swap = folio->reading = true;
+  FolioArena::Get(folio);
+  cluster.ToCached(folio->entry.slot(), PagesOf(folio->order), folio->id);
+}
+
+// How many clusters one call of CollectCachedOnly looks at.
+constexpr size_t kCollectClusters = 1024;
+
+}  // namespace
+
+CacheAlloc SwapSpace::SwapCacheAllocFolio(
+    SwapEntry entry, uint32_t orders,
+    absl::FunctionRef<Folio*(int order)> alloc) {
+  CacheAlloc result;
+  for (int order = kMaxOrder; order >= 0; --order) {
+    if ((orders >> order & 1) == 0) continue;
+    if (impl_->TryAttach(entry, order, alloc, &result)) return result;
+  }
+  result.error = CacheError::kNoMem;
+  return result;
+}
+
+bool SwapSpace::Impl::TryAttach(SwapEntry entry, int order,
+                                absl::FunctionRef<Folio*(int order)> alloc,
+                                CacheAlloc* result) {
+  ClusterInfo& cluster = At(entry);
+  Fit fit = CheckFit(cluster, entry.slot(), order);
+  if (fit != Fit::kOk) return Refuse(fit, result);
+  Folio* folio = alloc(order);
+  if (folio == nullptr) {
+    ++result->fallbacks.alloc;
+    return false;
+  }
+  FARSWAP_CHECK(folio->order == order && !folio->has_swap);
+  {
+    // Without the lock anything may have happened to the slots.
+    MutexLock lock(&cluster.mu);
+    fit = FitOf(cluster, entry.slot(), order);
+    if (fit == Fit::kOk) {
+      Attach(cluster, entry, folio, result);
+      return true;
+    }
+  }
+  if (folio->group != nullptr) folio->group->Uncharge(PagesOf(order));
+  folios->Put(folio);
+  return Refuse(fit, result);
+}
+
+Folio* SwapSpace::SwapCacheGetFolio(SwapEntry entry) {
+  const ClusterInfo& cluster = impl_->At(entry);
+  MutexLock lock(&cluster.mu);
+  const SwapWord word = cluster.Get(entry.slot());
+  if (!word.is_cached()) return nullptr;
+  Folio* folio = impl_->folios->At(word.folio());
+  FolioArena::Get(folio);  // The cache's own reference keeps it alive.
+  return folio;
+}
+
+void SwapSpace::SwapCacheDelFolio(Folio* folio, uint32_t age) {
+  const uint32_t pages = PagesOf(folio->order);
+  const SwapEntry entry = folio->entry;
+  ClusterInfo& cluster = impl_->At(entry);
+  {
+    MutexLock lock(&cluster.mu);
+    FARSWAP_CHECK(cluster.IsAttached(entry.slot(), pages, folio->id));
+    const auto before = SlotAllocator::Before(cluster);
+    cluster.ToShadow(entry.slot(), pages, age);
+    impl_->slots.Settle(cluster, entry.cluster(), before);
+  }
+  folio->has_swap = folio->stored = false;
+  impl_->folios->Put(folio);
+}
+
+std::vector<Folio*> SwapSpace::CollectCachedOnly(size_t max) {
+  std::vector<Folio*> found;
+  size_t budget = kCollectClusters;
+  impl_->Collect(ClusterState::kFull, 0, max, &budget, &found);
+  for (int order = 0; order < kOrders; ++order) {
+    impl_->Collect(ClusterState::kNonfull, order, max, &budget, &found);
+    impl_->Collect(ClusterState::kFrag, order, max, &budget, &found);
+  }
+  return found;
+}
+
+void SwapSpace::Impl::Collect(ClusterState state, int order, size_t max,
+                              size_t* budget, std::vector<Folio*>* found) {
+  size_t tries = std::min(*budget, lists.Length(state, order));
+  for (; tries > 0 && found->size() < max; --tries, --*budget) {
+    const auto index = lists.Next(state, order);
+    if (!index) return;
+    const ClusterInfo& cluster = lists.At(*index);
+    MutexLock lock(&cluster.mu);
+    if (cluster.cached_only() != 0) CollectFrom(cluster, max, found);
+  }
+}
+
+void SwapSpace::Impl::CollectFrom(const ClusterInfo& cluster, size_t max,
+                                  std::vector<Folio*>* found) {
+  uint32_t pages = 1;
+  for (uint32_t slot = 0; slot < kSlotsPerCluster && found->size() < max;
+       slot += pages) {
+    pages = 1;
+    const SwapWord word = cluster.Get(slot);
+    if (!word.is_cached()) continue;
+    Folio* folio = folios->At(word.folio());
+    pages = PagesOf(folio->order);  // Constant while the cache refers to it.
+    bool owned = false;
+    for (uint32_t i = slot; i < slot + pages; ++i) {
+      owned |= cluster.Get(i).count() != 0;
+    }
+    if (owned) continue;
+    FolioArena::Get(folio);
+    found->push_back(folio);
+  }
+}
+
+}  // namespace farswap::core

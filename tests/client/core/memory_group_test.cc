@@ -1,0 +1,180 @@
+#include "client/core/memory_group.h"
+
+#include <vector>
+
+#include "common/units.h"
+#include "gtest/gtest.h"
+
+namespace farswap::core {
+namespace {
+
+class MemoryGroupTest : public testing::Test {
+ protected:
+  Folio* Make(int order = 0) {
+    return folios_.Allocate(order, &group_, nullptr, 0);
+  }
+  std::vector<Folio*> Isolate(uint64_t pages) {
+    std::vector<Folio*> victims;
+    group_.LruIsolate(pages, &victims);
+    return victims;
+  }
+  void Drop(Folio* folio) {
+    group_.LruDel(folio);
+    folios_.Put(folio);
+  }
+
+  FolioArena folios_;
+  MemoryGroup group_{&folios_, 1024};
+};
+
+TEST_F(MemoryGroupTest, NeverPassesTheLimit) {
+  EXPECT_TRUE(group_.TryCharge(1000));
+  EXPECT_FALSE(group_.TryCharge(25));
+  EXPECT_EQ(group_.usage(), 1000u);
+  EXPECT_TRUE(group_.TryCharge(24));
+  EXPECT_FALSE(group_.TryCharge(1));
+  EXPECT_FALSE(group_.TryCharge(UINT64_MAX));
+  group_.Uncharge(512);
+  EXPECT_EQ(group_.usage(), 512u);
+  EXPECT_EQ(group_.Stats().peak_pages, 1024u);
+}
+
+TEST_F(MemoryGroupTest, ALowerLimitTakesEffectAtTheNextCharge) {
+  ASSERT_TRUE(group_.TryCharge(1000));
+  group_.SetLimit(512);
+  EXPECT_FALSE(group_.TryCharge(1));
+  // 1000 used, 512 allowed: 488 too many, and high() of it to be free.
+  EXPECT_EQ(group_.ReclaimTarget(), 488 + group_.high());
+}
+
+TEST_F(MemoryGroupTest, WatermarksByLimit) {
+  struct Case {
+    uint64_t limit, low, high;
+  } const cases[] = {
+      {16, 4, 8},              // A quarter, a half.
+      {1024, 256, 512},        //
+      {1 << 14, 512, 1024},    // The floor: a PMD folio.
+      {1 << 16, 1024, 2048},   // A 64th.
+      {1 << 19, 8192, 16384},  // The ceiling.
+      {uint64_t{1} << 28, 8192, 16384},
+  };
+  for (const Case& c : cases) {
+    group_.SetLimit(c.limit);
+    EXPECT_EQ(group_.low(), c.low) << c.limit;
+    EXPECT_EQ(group_.high(), c.high) << c.limit;
+  }
+}
+
+TEST_F(MemoryGroupTest, ReclaimStartsBelowLowAndGoesToHigh) {
+  ASSERT_TRUE(group_.TryCharge(1024 - 256));
+  EXPECT_EQ(group_.ReclaimTarget(), 0u);
+  ASSERT_TRUE(group_.TryCharge(1));
+  EXPECT_EQ(group_.ReclaimTarget(), 257u);  // To 512 free.
+}
+
+TEST_F(MemoryGroupTest, VictimsComeFromTheInactiveTail) {
+  Folio* a = Make();
+  Folio* b = Make(2);
+  Folio* c = Make();
+  for (Folio* folio : {a, b, c}) group_.LruAdd(folio, /*active=*/false);
+  group_.CheckInvariants();
+  EXPECT_EQ(Isolate(2), (std::vector<Folio*>{a, b}));
+  EXPECT_EQ(a->lru, LruList::kIsolated);
+  EXPECT_EQ(a->refs.load(), 2u);
+  EXPECT_EQ(group_.Stats().inactive_pages, 1u);
+  group_.LruPutback(a, /*active=*/false);
+  group_.LruPutback(b, /*active=*/true);
+  group_.CheckInvariants();
+  EXPECT_EQ(group_.Stats().inactive_pages, 2u);
+  EXPECT_EQ(group_.Stats().active_pages, 4u);
+  folios_.Put(a);
+  folios_.Put(b);
+  for (Folio* folio : {a, b, c}) Drop(folio);
+  EXPECT_EQ(folios_.in_use(), 0u);
+}
+
+TEST_F(MemoryGroupTest, PutbackOfADeletedFolioDoesNothing) {
+  Folio* a = Make();
+  group_.LruAdd(a, false);
+  ASSERT_EQ(Isolate(1).size(), 1u);
+  group_.LruDel(a);
+  group_.LruPutback(a, false);
+  EXPECT_EQ(a->lru, LruList::kNone);
+  EXPECT_EQ(group_.Stats().inactive_pages, 0u);
+  folios_.Put(a);
+  folios_.Put(a);
+}
+
+TEST_F(MemoryGroupTest, InactiveIsRefilledFromActive) {
+  std::vector<Folio*> all;
+  for (int i = 0; i < 10; ++i) all.push_back(Make());
+  for (Folio* folio : all) group_.LruAdd(folio, /*active=*/true);
+  // With nothing inactive the oldest active ones are taken, not none.
+  EXPECT_EQ(Isolate(2), (std::vector<Folio*>{all[0], all[1]}));
+  EXPECT_GE(group_.Stats().inactive_pages, 2u);
+  group_.CheckInvariants();
+  for (Folio* folio : {all[0], all[1]}) folios_.Put(folio);
+  for (Folio* folio : all) Drop(folio);
+}
+
+TEST_F(MemoryGroupTest, ARefaultWithinTheWorkingSetIsActivated) {
+  std::vector<Folio*> all;
+  for (int i = 0; i < 256; ++i) all.push_back(Make());
+  for (Folio* folio : all) group_.LruAdd(folio, false);
+  // Half of 256 pages is the working set; ages are in units of 16.
+  const uint32_t age = group_.Evict(1);
+  group_.Evict(64);
+  EXPECT_TRUE(group_.Refault(age, /*was_active=*/false));
+  group_.Evict(200);
+  EXPECT_FALSE(group_.Refault(age, true));
+  EXPECT_TRUE(group_.Refault(group_.Evict(1), true));
+  const MemoryGroupStats stats = group_.Stats();
+  EXPECT_EQ(stats.workingset_refault, 3u);
+  EXPECT_EQ(stats.workingset_activate, 2u);
+  EXPECT_EQ(stats.workingset_restore, 1u);
+  for (Folio* folio : all) Drop(folio);
+}
+
+TEST(MemoryGroupLruTest, AReturnedFolioIsTheNextVictimAgain) {
+  FolioArena folios;
+  MemoryGroup group(&folios, 100);
+  Folio* const first = folios.Allocate(0, &group, nullptr, 0);
+  Folio* const second = folios.Allocate(0, &group, nullptr, 1);
+  group.LruAdd(first, /*active=*/false);
+  group.LruAdd(second, /*active=*/false);
+  for (int turn = 0; turn < 2; ++turn) {
+    std::vector<Folio*> victims;
+    ASSERT_EQ(group.LruIsolate(1, &victims), 1u);
+    EXPECT_EQ(victims.front(), first);
+    group.LruReturn(first);
+    group.CheckInvariants();
+    folios.Put(first);
+  }
+  EXPECT_TRUE(group.LruIsolateFolio(second));
+  EXPECT_FALSE(group.LruIsolateFolio(second));
+  group.LruReturn(second);
+  group.LruDel(second);
+  EXPECT_FALSE(group.LruIsolateFolio(second));
+  group.LruReturn(second);  // Of a folio that has gone: nothing.
+  group.CheckInvariants();
+  group.LruDel(first);
+  folios.Put(first);
+  folios.Put(second);
+  folios.Put(second);
+}
+
+TEST(MemoryGroupChargeTest, ForceChargePassesTheLimitAndBlocksTheRest) {
+  FolioArena folios;
+  MemoryGroup group(&folios, 100);
+  ASSERT_TRUE(group.TryCharge(100));
+  group.ForceCharge(16);
+  EXPECT_EQ(group.usage(), 116u);
+  EXPECT_FALSE(group.TryCharge(1));
+  EXPECT_GE(group.ReclaimTarget(), 16u);
+  group.Uncharge(17);
+  EXPECT_TRUE(group.TryCharge(1));
+  EXPECT_FALSE(group.TryCharge(1));
+}
+
+}  // namespace
+}  // namespace farswap::core
