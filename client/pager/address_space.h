@@ -1,0 +1,74 @@
+// The seam between the pager and a program's page tables: how bytes come in,
+// how they are taken out, and what is proven about a page.
+//
+// Implementations: Uffd (this process), and tests' one that injects errors
+// (tests/client/pager/faulty_address_space.h).
+//
+// Ranges are page-aligned and stay inside one region, or inside one staging
+// mapping. An operation that did part of its work says how much: it is
+// complete from the range's start, and `error` is the cause of the stop.
+//
+// | operation | errno  | meaning                                          |
+// | --------- | ------ | ------------------------------------------------ |
+// | CopyIn    | EEXIST | a page is present there: nothing was overwritten |
+// | MoveIn    | EEXIST | as CopyIn                                        |
+// | MoveOut   | EBUSY  | pinned for I/O, or shared with a forked child    |
+// |           | ENOENT | a page is not present: discarded behind our back |
+// |           | EINVAL | mprotected or mlocked since                      |
+// | any       | EAGAIN | the map is changing: later                       |
+// |           | ENOMEM | no memory for a page or a page table             |
+// |           | ESRCH  | the program is gone                              |
+//
+// Thread-safe. Every operation that makes pages present wakes who waits for
+// them.
+#ifndef FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
+#define FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
+
+#include <cstddef>
+
+namespace farswap::pager {
+
+struct [[nodiscard]] OpResult {
+  int error = 0;    // An errno; 0: all of the range was done.
+  size_t done = 0;  // Bytes, from the range's start.
+
+  bool ok() const { return error == 0; }
+};
+
+class AddressSpace {
+ public:
+  AddressSpace() = default;
+  AddressSpace(const AddressSpace&) = delete;
+  AddressSpace& operator=(const AddressSpace&) = delete;
+  virtual ~AddressSpace() = default;
+
+  // --- install ---
+  // Fills absent pages at `to` with copies of the bytes at `from`.
+  virtual OpResult CopyIn(char* to, const char* from, size_t bytes) = 0;
+  // Moves the pages under `from`, staging, to absent pages at `to`. A 2 MiB
+  // page moves whole if both are 2 MiB aligned and `to` has no page table.
+  virtual OpResult MoveIn(char* to, char* from, size_t bytes) = 0;
+
+  // --- capture ---
+  // Moves the pages at `from` to the empty staging at `to`: unmaps and
+  // captures at once. Nobody sees a page in between.
+  virtual OpResult MoveOut(char* to, char* from, size_t bytes) = 0;
+
+  // --- zap ---
+  // Drops whatever is mapped, and the page tables of whole blocks.
+  virtual OpResult Zap(char* at, size_t bytes) = 0;
+
+  // --- and the rest ---
+  // Makes absent pages raise SIGBUS on touch.
+  virtual OpResult Poison(char* at, size_t bytes) = 0;
+  // Lets who waits in the range try again.
+  virtual OpResult Wake(char* at, size_t bytes) = 0;
+  // Whether there is a page at `at` (in memory or in the kernel's own swap).
+  virtual bool IsPresent(const char* at) = 0;
+  // Whether the 2 MiB at `at` are mapped by one PMD entry.
+  virtual bool IsHuge(const char* at) = 0;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_

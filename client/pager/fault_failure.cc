@@ -1,0 +1,116 @@
+// FaultPath: pages that cannot be had.
+#include <string>
+
+#include "client/pager/fault_path.h"
+#include "common/log_raw.h"
+
+namespace farswap::pager {
+
+void FaultPath::Fail(Service* service, const absl::Status& why, Read* read) {
+  static LogLimiter limiter(1);
+  char* const at = service->region->AddressOf(service->page);
+  uint64_t lost = 0;
+  {
+    MutexLock lock(shared_.LockOf(service->region, service->page));
+    if (read != nullptr) DetachLocked(read, service->again);
+    lost = LoseLocked(service, why);
+  }
+  if (read != nullptr) Release(service, read);
+  if (lost == 0) return;
+  uint64_t suppressed = 0;
+  if (limiter.Allow(&suppressed)) {
+    LogRaw(LogLevel::kError,
+           "page %p is lost: %s (%llu more since the last such line)",
+           static_cast<void*>(at), std::string(why.message()).c_str(),
+           static_cast<unsigned long long>(suppressed));
+  }
+}
+
+uint64_t FaultPath::LoseLocked(Service* service, const absl::Status& why) {
+  Region* const region = service->region;
+  char* const at = region->AddressOf(service->page);
+  const PageWord word = region->map().Get(service->page);
+  if (region->dead()) {
+    (void)shared_.space->Wake(at, kPageBytes);
+    return 0;
+  }
+  switch (word.kind()) {
+    case PageWord::Kind::kPoisoned:  // Another was faster, and counted it.
+      PoisonOrWake(at, kPageBytes);
+      return 0;
+    case PageWord::Kind::kSwap:
+      return LoseSwapLocked(service, word, why);
+    case PageWord::Kind::kFolio:
+      if (shared_.space->IsPresent(at)) {  // Another was faster.
+        (void)shared_.space->Wake(at, kPageBytes);
+        return 0;
+      }
+      // It vanished. It stays its folio's, which stays resident for good.
+      DeclareLost(*service, why, 1);
+      break;
+    default:
+      DeclareLost(*service, why, 1);
+      region->map().Set(service->page, 0,
+                        PageWord(PageWord::Kind::kPoisoned, 0));
+  }
+  PoisonOrWake(at, kPageBytes);
+  return 1;
+}
+
+uint64_t FaultPath::LoseSwapLocked(Service* service, PageWord word,
+                                   const absl::Status& why) {
+  PageMap& map = service->region->map();
+  core::SwapEntry entry = word.entry();
+  uint64_t page = service->page;
+  int order = 0;
+  if (core::Folio* const folio = shared_.swap.SwapCacheGetFolio(entry)) {
+    // Another worker reads it, or its bytes are in staging: unless they cannot
+    // be mapped, the next fault finds them.
+    const bool hopeless = !folio->reading && !absl::IsDeadlineExceeded(why);
+    shared_.folios.Put(folio);
+    if (!hopeless) {
+      (void)shared_.space->Wake(service->region->AddressOf(page), kPageBytes);
+      return 0;
+    }
+  } else {
+    // What is verified as one is lost as one.
+    order = shared_.swap.PartOrder(entry);
+    const uint64_t first = AlignDown(page, PagesOf(order));
+    const core::SwapEntry head = entry.AlignedTo(order);
+    if (page - first == entry.raw() - head.raw() &&
+        map.IsSwapRun(first, order, head)) {
+      page = first;
+      entry = head;
+    } else {
+      order = 0;
+    }
+  }
+  DeclareLost(*service, why, PagesOf(order));
+  shared_.swap.PutEntries(entry, PagesOf(order));
+  shared_.counters.remote_pages.Sub(PagesOf(order));
+  map.Set(page, order, PageWord(PageWord::Kind::kPoisoned, 0));
+  PoisonOrWake(service->region->AddressOf(page), BytesOf(order));
+  return PagesOf(order);
+}
+
+void FaultPath::DeclareLost(const Service& service, const absl::Status& why,
+                            uint64_t pages) {
+  if (service.region->fail_policy() == FailPolicy::kAbort) {
+    DieRaw("page %p is lost and its region's policy is to abort: %s",
+           static_cast<void*>(service.region->AddressOf(service.page)),
+           std::string(why.message()).c_str());
+  }
+  // Before anyone can see the SIGBUS.
+  shared_.counters.faults_failed.Add();
+  shared_.counters.pages_lost.Add(pages);
+}
+
+void FaultPath::PoisonOrWake(char* at, size_t bytes) {
+  const OpResult result = shared_.space->Poison(at, bytes);
+  // Who waits faults again, and is answered by poison again.
+  if (!result.ok()) {
+    (void)shared_.space->Wake(at + result.done, bytes - result.done);
+  }
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,252 @@
+#include "client/pager/fault_path.h"
+
+#include <algorithm>
+#include <bit>
+#include <thread>
+
+namespace farswap::pager {
+namespace {
+
+// Turns lost to races before a worker steps aside for who is faster.
+constexpr int kEagerTurns = 8;
+constexpr std::chrono::microseconds kStepAside{50};
+// A group that is smaller than this many blocks takes no 2 MiB folios: one
+// would push out too much of the rest.
+constexpr uint64_t kMinBlocksForHuge = 4;
+
+SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+void FaultPath::Serve(const Fault& fault, SteadyTime start) {
+  shared_.counters.faults.Add();
+  std::vector<Waiter> again;  // Allocates only if a read failed.
+  ServeOne({fault, start}, &again);
+  for (size_t i = 0; i < again.size(); ++i) {
+    const Waiter next = again[i];
+    ServeOne(next, &again);
+  }
+}
+
+void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
+  char* const at = fault.fault.address;
+  const std::shared_ptr<Region> region = shared_.regions.Find(at);
+  if (region == nullptr) {
+    // A region that is being destroyed under a thread that touches it: the
+    // thread meets the unmapped range when it tries again.
+    (void)shared_.space->Wake(at - reinterpret_cast<uintptr_t>(at) % kPageBytes,
+                              kPageBytes);
+    return;
+  }
+  Service service;
+  service.fault = fault;
+  service.region = region.get();
+  service.page = region->PageOf(at);
+  service.deadline = fault.start + shared_.fault_deadline;
+  service.again = again;
+  RunTurns(&service);
+  if (!service.relies) CountLatency(fault);
+}
+
+void FaultPath::RunTurns(Service* service) {
+  for (int turns = 0; TakeTurn(service) == Turn::kAgain; ++turns) {
+    if (service->error.ok() && Now() >= service->deadline) {
+      service->error = absl::DeadlineExceededError("there was no way in time");
+    }
+    if (!service->error.ok()) {
+      Fail(service, service->error, /*read=*/nullptr);
+      return;
+    }
+    if (turns >= kEagerTurns) std::this_thread::sleep_for(kStepAside);
+  }
+}
+
+void FaultPath::CountLatency(const Waiter& fault) {
+  shared_.counters.fault_ns.Add(static_cast<uint64_t>(
+      (Now() - fault.start) / std::chrono::nanoseconds(1)));
+}
+
+FaultPath::Turn FaultPath::TakeTurn(Service* service) {
+  const Plan plan = MakePlan(service);
+  switch (plan.kind) {
+    case Kind::kDead:
+      // Its thread meets the unmapped range when it tries again.
+      (void)shared_.space->Wake(service->region->AddressOf(service->page),
+                                kPageBytes);
+      return Turn::kDone;
+    case Kind::kPresent:
+      return ProvePresent(service);
+    case Kind::kLost:
+      return Repoison(service);
+    case Kind::kReading:
+      return Turn::kDone;
+    case Kind::kZeros:
+      return ZeroFill(service, plan);
+    case Kind::kStaged:
+      return FromStaging(service, plan);
+    case Kind::kSwapIn:
+      return SwapIn(service, plan);
+  }
+  return Turn::kAgain;
+}
+
+FaultPath::Plan FaultPath::MakePlan(Service* service) {
+  Region* const region = service->region;
+  MutexLock lock(shared_.LockOf(region, service->page));
+  Plan plan;
+  plan.word = region->map().Get(service->page);
+  if (region->dead()) {
+    plan.kind = Kind::kDead;
+    return plan;
+  }
+  switch (plan.word.kind()) {
+    case PageWord::Kind::kNone:
+    case PageWord::Kind::kZero:
+      plan.kind = Kind::kZeros;
+      plan.orders = ZeroOrdersLocked(*service);
+      return plan;
+    case PageWord::Kind::kPoisoned:
+      plan.kind = Kind::kLost;
+      return plan;
+    case PageWord::Kind::kSwap:
+      break;
+    default:
+      plan.kind = Kind::kPresent;
+      return plan;
+  }
+  core::Folio* const folio = shared_.swap.SwapCacheGetFolio(plan.word.entry());
+  if (folio == nullptr) {
+    plan.kind = Kind::kSwapIn;
+    plan.orders = SwapInOrdersLocked(service, plan.word.entry());
+    return plan;
+  }
+  plan.kind = folio->reading ? Kind::kReading : Kind::kStaged;
+  plan.orders = 1u << folio->order;
+  if (folio->reading) {
+    waiters_.Add(folio->id, service->fault);
+    service->relies = true;
+  }
+  shared_.folios.Put(folio);
+  return plan;
+}
+
+uint32_t FaultPath::ZeroOrdersLocked(const Service& service) const {
+  Region* const region = service.region;
+  const PageMap& map = region->map();
+  uint32_t orders = 1;
+  if (map.AllZeros(AlignDown(service.page, kPagesPerPart), kPartOrder)) {
+    orders |= 1u << kPartOrder;
+  }
+  if (region->huge() &&
+      region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
+      map.GetBlock(service.page / kPagesPerPmd).is_zeros()) {
+    orders |= 1u << kPmdOrder;
+  }
+  return orders;
+}
+
+uint32_t FaultPath::SwapInOrdersLocked(Service* service,
+                                       core::SwapEntry entry) {
+  Region* const region = service->region;
+  const PageMap& map = region->map();
+  const uint64_t page = service->page;
+  if (!service->stream) {
+    service->stream =
+        region->fault_size().WantsWholeBlock(page / kPagesPerPart);
+  }
+  // A part is fetched and verified whole, so its order is the least.
+  const int least = shared_.swap.PartOrder(entry);
+  uint32_t orders = 1u << least;
+  if (least < kPartOrder &&
+      page % kPagesPerPart == entry.slot() % kPagesPerPart &&
+      map.IsSwapRun(AlignDown(page, kPagesPerPart), kPartOrder,
+                    entry.AlignedTo(kPartOrder))) {
+    orders |= 1u << kPartOrder;
+  }
+  if (*service->stream &&
+      region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
+      map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap) {
+    orders |= 1u << kPmdOrder;
+  }
+  return orders;
+}
+
+bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
+  while (*orders != 0) {
+    const int order = std::bit_width(*orders) - 1;
+    const bool last = std::has_single_bit(*orders);
+    // Room comes at the wire's speed whatever the order, so waiting less for
+    // a large one would only split the block. Half of what is left, so that
+    // something is left for the smaller ones.
+    const SteadyTime now = Now();
+    const SteadyTime until =
+        last ? service->deadline : now + (service->deadline - now) / 2;
+    if (reclaim_.Charge(service->region->group(), PagesOf(order), until,
+                        frees_slots)) {
+      return true;
+    }
+    shared_.counters.swpin_fallback[order].Add();
+    *orders &= ~(1u << order);
+  }
+  service->error = absl::DeadlineExceededError(
+      "no local memory came free: the limit is in use and nothing can be "
+      "written out");
+  return false;
+}
+
+FaultPath::Turn FaultPath::ProvePresent(Service* service) {
+  Region* const region = service->region;
+  char* const at = region->AddressOf(service->page);
+  MutexLock lock(shared_.LockOf(region, service->page));
+  if (region->dead() ||
+      region->map().Get(service->page).kind() != PageWord::Kind::kFolio) {
+    return Turn::kAgain;
+  }
+  if (shared_.space->IsPresent(at)) {
+    shared_.counters.fault_spurious.Add();
+    (void)shared_.space->Wake(at, kPageBytes);
+    return Turn::kDone;
+  }
+  // Its bytes are gone, and nothing told us: zeros would be a guess.
+  service->error = absl::DataLossError(
+      "the page is not where it was put: the program discarded or remapped a "
+      "part of the region");
+  return Turn::kAgain;
+}
+
+FaultPath::Turn FaultPath::Repoison(Service* service) {
+  Region* const region = service->region;
+  char* const at = region->AddressOf(service->page);
+  MutexLock lock(shared_.LockOf(region, service->page));
+  // Its marker is gone, or was never set for want of memory.
+  if (!region->dead()) {
+    PoisonOrWake(at, kPageBytes);
+  } else {
+    (void)shared_.space->Wake(at, kPageBytes);
+  }
+  return Turn::kDone;
+}
+
+OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
+                                    char* block) {
+  PageMap& map = region->map();
+  const uint64_t index = page / kPagesPerPmd;
+  char* const home = region->AddressOf(index * kPagesPerPmd);
+  if (map.GetBlock(index).has_table()) {
+    // Every page of the block is out, so nothing is lost. A kernel that keeps
+    // the table (before 6.14) makes the move arrive in small pages.
+    (void)shared_.space->Zap(home, kPmdBytes);
+  }
+  OpResult moved = shared_.space->MoveIn(home, block, kPmdBytes);
+  if (moved.ok()) map.SetTable(index, !shared_.space->IsHuge(home));
+  return moved;
+}
+
+void FaultPath::MappedLocked(Region* region, core::Folio* folio, bool active) {
+  folio->mapped = true;
+  region->map().Set(folio->index, folio->order, PageWord::Folio(folio->id));
+  region->group()->LruAdd(folio, active);
+  shared_.counters.resident_pages.Add(PagesOf(folio->order));
+}
+
+}  // namespace farswap::pager

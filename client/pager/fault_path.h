@@ -1,0 +1,167 @@
+// The fault path: from a page fault to a mapped page.
+//
+// A fault is served in turns. A turn plans under the block's lock what the
+// page needs, charges for it without any lock, and acts under the lock again
+// if the plan still holds; else the next turn plans anew. So nothing waits
+// with a lock held, and whoever was faster is simply found.
+//
+// | the page is                 | the fault is answered by                    |
+// | --------------------------- | ------------------------------------------- |
+// | kNone, kZero                | zeros: a 2 MiB page moved in, 64 KiB or     |
+// |                             | 4 KiB copied in                             |
+// | kSwap, nowhere else         | a folio attached in the swap cache, one     |
+// |                             | get, verified, installed                    |
+// | kSwap, being read           | who reads it, who installs and wakes; or    |
+// |                             | served again, if that fails (waiters.h)     |
+// | kSwap, on its way out       | a copy from staging; it was wanted: active  |
+// | kFolio                      | proof that it is present, and a wake        |
+// | kPoisoned                   | poison                                      |
+//
+// Thread-safe: any number of workers.
+#ifndef FARSWAP_CLIENT_PAGER_FAULT_PATH_H_
+#define FARSWAP_CLIENT_PAGER_FAULT_PATH_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/pager/content.h"
+#include "client/pager/reclaim.h"
+#include "client/pager/shared.h"
+#include "client/pager/uffd.h"
+#include "client/pager/waiters.h"
+
+namespace farswap::pager {
+
+class FaultPath {
+ public:
+  FaultPath(Shared* shared, Reclaim* reclaim)
+      : shared_(*shared), reclaim_(*reclaim) {}
+  FaultPath(const FaultPath&) = delete;
+  FaultPath& operator=(const FaultPath&) = delete;
+
+  // Serves a fault that was read at `start`: when it returns, the page is
+  // mapped, poisoned, or its thread has been woken to try again; or another
+  // worker is about to do one of these.
+  void Serve(const Fault& fault, SteadyTime start);
+
+ private:
+  enum class Turn { kDone, kAgain };
+  enum class Kind {
+    kDead,
+    kPresent,
+    kLost,
+    kZeros,
+    kReading,
+    kStaged,
+    kSwapIn
+  };
+
+  // What the page needs. Orders are tried from the highest.
+  struct Plan {
+    Kind kind = Kind::kPresent;
+    PageWord word;        // The plan holds while the page's word is this.
+    uint32_t orders = 1;  // Bit n: order n.
+  };
+
+  // A fault that is being served.
+  struct Service {
+    Waiter fault;
+    Region* region = nullptr;
+    uint64_t page = 0;  // In the region.
+    SteadyTime deadline;
+    std::optional<bool> stream;  // Whether it wants its block, once asked.
+    absl::Status error;          // Why the last turn failed, if it did.
+    // Left to another worker's read.
+    bool relies = false;
+    // Faults that relied on a read of this one, to be served by this worker.
+    std::vector<Waiter>* again = nullptr;
+  };
+
+  // A folio under way in: attached, reading.
+  struct Read {
+    core::Folio* folio = nullptr;
+    core::CacheAlloc cache;
+    core::ClusterGrant grant;
+    Sums sums{};            // As they were stored.
+    Staging::Filled block;  // Where a 2 MiB folio is received.
+    char* bytes = nullptr;  // Where the bytes are.
+    Content content;
+  };
+
+  void ServeOne(const Waiter& fault, std::vector<Waiter>* again);
+  void RunTurns(Service* service);
+  void CountLatency(const Waiter& fault);
+  Turn TakeTurn(Service* service);
+  Plan MakePlan(Service* service);
+  uint32_t ZeroOrdersLocked(const Service& service) const;
+  uint32_t SwapInOrdersLocked(Service* service, core::SwapEntry entry);
+
+  // Charges the highest of the orders that there is room for; the orders
+  // below it and it are left in the mask. False: not even a page.
+  bool Charge(Service* service, uint32_t* orders, bool frees_slots);
+
+  Turn ZeroFill(Service* service, const Plan& plan);
+  Turn ZeroFillBlock(Service* service, const Plan& plan, char* block);
+  Turn ZeroFillSmall(Service* service, const Plan& plan, int order);
+  Turn FromStaging(Service* service, const Plan& plan);
+  Turn SwapIn(Service* service, Plan plan);
+  Turn ProvePresent(Service* service);
+  Turn Repoison(Service* service);
+
+  // The parts of SwapIn.
+  bool Attach(Service* service, const Plan& plan, int charged, Read* read);
+  absl::Status Fetch(Service* service, Read* read);
+  absl::Status Verify(Read* read) const;
+  Turn Install(Service* service, Read* read);
+  void Abandon(Service* service, Read* read);
+  // Detaches a folio that was not installed. Who relied on it is the caller's
+  // now. REQUIRES: its block lock.
+  void DetachLocked(Read* read, std::vector<Waiter>* relied);
+  // Gives back what it held.
+  void Release(Service* service, Read* read);
+
+  // What a MoveIn of a block that ended so left behind.
+  static Staging::Left LeftAfter(OpResult moved) {
+    if (moved.ok()) return Staging::Left::kNone;
+    return moved.done > 0 ? Staging::Left::kSome : Staging::Left::kAll;
+  }
+  // Whether the folio's pages are in place after an install that ended with
+  // `result`; mends what can be mended. Sets the error if it is hopeless.
+  bool InstalledLocked(Service* service, core::Folio* folio, const char* bytes,
+                       OpResult result);
+  OpResult CopyRest(char* home, const char* bytes, size_t size,
+                    OpResult result);
+  // Copies what is not there yet page by page. False: not one page would go.
+  // Those that would not are lost, if another did.
+  bool CopyPages(char* home, const char* bytes, size_t done, size_t size);
+  // Moves a filled 2 MiB page in, after dropping what would split it.
+  OpResult MoveBlockLocked(Region* region, uint64_t page, char* block);
+  // A block came back: mapped huge, or not.
+  void CountBlockLocked(Region* region, uint64_t page);
+  // The folio is mapped: map, LRU, counters. Takes over a reference.
+  void MappedLocked(Region* region, core::Folio* folio, bool active);
+
+  // The failure policy, unless the page is there meanwhile, or will be.
+  // `read`, if any, is abandoned in the same step, so that no other fault
+  // comes in between.
+  void Fail(Service* service, const absl::Status& why, Read* read);
+  // Returns the pages lost.
+  uint64_t LoseLocked(Service* service, const absl::Status& why);
+  uint64_t LoseSwapLocked(Service* service, PageWord word,
+                          const absl::Status& why);
+  void DeclareLost(const Service& service, const absl::Status& why,
+                   uint64_t pages);
+  // SIGBUS on touch; where that cannot be had, another fault.
+  void PoisonOrWake(char* at, size_t bytes);
+
+  Shared& shared_;
+  Reclaim& reclaim_;
+  Waiters waiters_;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_FAULT_PATH_H_

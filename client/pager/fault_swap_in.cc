@@ -1,0 +1,253 @@
+// FaultPath: pages that are in a slot, or on their way to one.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/pager/fault_path.h"
+
+namespace farswap::pager {
+namespace {
+
+// Where a worker receives folios below 2 MiB: its own, so that getting it
+// takes no lock, and small enough to stay in the processor's cache. On the
+// heap, for thread-local arrays would be in every thread of the program.
+char* SmallBuffer() {
+  static thread_local const auto buffer = std::make_unique<char[]>(kPartBytes);
+  return buffer.get();
+}
+
+}  // namespace
+
+FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
+  Region* const region = service->region;
+  const int order = std::bit_width(plan.orders) - 1;
+  // Even past the limit: the bytes are local anyway, so by at most what
+  // staging holds; and no server is needed to go on.
+  region->group()->ForceCharge(PagesOf(order));
+  MutexLock lock(shared_.LockOf(region, service->page));
+  core::Folio* folio = nullptr;
+  if (!region->dead() && region->map().Get(service->page) == plan.word) {
+    folio = shared_.swap.SwapCacheGetFolio(plan.word.entry());
+  }
+  // A slice of the put may be out, so the pages stay where they are: COPY.
+  bool done = false;
+  if (folio != nullptr && folio->order == order && folio->staging != nullptr &&
+      !folio->mapped &&
+      region->map().IsSwapRun(folio->index, order, folio->entry)) {
+    const OpResult result = shared_.space->CopyIn(
+        region->AddressOf(folio->index), folio->staging, BytesOf(order));
+    done = InstalledLocked(service, folio, folio->staging, result);
+  }
+  if (!done) {
+    region->group()->Uncharge(PagesOf(order));
+    if (folio != nullptr) shared_.folios.Put(folio);
+    return Turn::kAgain;
+  }
+  // It was wanted before it had gone: the second chance.
+  MappedLocked(region, folio, /*active=*/true);
+  if (order == kPmdOrder) {
+    region->map().SetTable(folio->index / kPagesPerPmd, true);
+  }
+  shared_.swap.FolioPutSwap(folio);
+  shared_.counters.remote_pages.Sub(PagesOf(order));
+  shared_.counters.swpin_cached.Add();
+  return Turn::kDone;
+}
+
+FaultPath::Turn FaultPath::SwapIn(Service* service, Plan plan) {
+  core::MemoryGroup* const group = service->region->group();
+  if (!Charge(service, &plan.orders, /*frees_slots=*/true)) return Turn::kAgain;
+  int charged = std::bit_width(plan.orders) - 1;
+  Read read;
+  if (charged == kPmdOrder) {
+    read.block = shared_.staging->GetFilled();
+    if (read.block.buffer == nullptr) {
+      shared_.counters.swpin_fallback[kPmdOrder].Add();
+      shared_.counters.thp_swpin_fallback.Add();
+      plan.orders &= ~(1u << kPmdOrder);
+      charged = std::bit_width(plan.orders) - 1;
+      group->Uncharge(kPagesPerPmd - PagesOf(charged));
+    }
+  }
+  if (!Attach(service, plan, charged, &read)) return Turn::kAgain;
+  const absl::Status status = Fetch(service, &read);
+  if (!status.ok()) {
+    Fail(service, status, &read);
+    return Turn::kDone;
+  }
+  return Install(service, &read);
+}
+
+bool FaultPath::Attach(Service* service, const Plan& plan, int charged,
+                       Read* read) {
+  Region* const region = service->region;
+  core::MemoryGroup* const group = region->group();
+  uint64_t held = PagesOf(charged);  // Charged, and no folio's yet.
+  const auto alloc = [&](int order) -> core::Folio* {
+    const uint64_t pages = PagesOf(order);
+    // A larger folio that lost a race took its charge with it.
+    if (held < pages && !group->TryCharge(pages - held)) return nullptr;
+    held = std::max(held, pages);
+    core::Folio* const folio = shared_.folios.Allocate(
+        order, group, region, AlignDown(service->page, pages));
+    if (folio != nullptr) held -= pages;
+    return folio;
+  };
+  {
+    MutexLock lock(shared_.LockOf(region, service->page));
+    const PageWord block = region->map().GetBlock(service->page / kPagesPerPmd);
+    const bool holds =
+        region->map().Get(service->page) == plan.word &&
+        (charged < kPmdOrder || block.kind() == PageWord::Kind::kSwap);
+    if (holds) {
+      read->cache = shared_.swap.SwapCacheAllocFolio(plan.word.entry(),
+                                                     plan.orders, alloc);
+      read->folio = read->cache.folio;
+    }
+    if (read->folio != nullptr) {
+      read->grant = shared_.swap.GrantOf(read->folio->entry);
+      shared_.swap.GetSums(
+          read->folio->entry, read->folio->order,
+          absl::MakeSpan(read->sums.data(), PartsOf(read->folio->order)));
+    }
+  }
+  if (held > 0) group->Uncharge(held);
+  const bool huge = read->folio != nullptr && read->folio->order == kPmdOrder;
+  if (read->block.buffer != nullptr && !huge) {
+    shared_.staging->PutReceived(read->block.buffer, Staging::Left::kAll);
+    read->block = {};
+    shared_.counters.thp_swpin_fallback.Add();
+  }
+  read->bytes = huge ? read->block.buffer : SmallBuffer();
+  return read->folio != nullptr;
+}
+
+absl::Status FaultPath::Fetch(Service* service, Read* read) {
+  core::Folio* const folio = read->folio;
+  const size_t bytes = BytesOf(folio->order);
+  if (read->cache.zero) {
+    std::memset(read->bytes, 0, bytes);
+    shared_.counters.swpin_zero.Add();
+    return absl::OkStatus();
+  }
+  const remote::FolioRef ref{read->grant, folio->entry.slot(), folio->order};
+  absl::Status status;
+  // Once more after a wrong sum: the wire may have been at fault.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    status = shared_.transport->Get(absl::MakeConstSpan(&ref, 1),
+                                    absl::MakeSpan(read->bytes, bytes),
+                                    service->deadline);
+    if (absl::IsDataLoss(status)) {
+      shared_.swap.RetireCluster(folio->entry.cluster());
+    }
+    if (!status.ok()) return status;
+    status = Verify(read);
+    if (status.ok()) break;
+    shared_.counters.checksum_errors.Add();
+  }
+  if (!status.ok()) return status;
+  shared_.counters.swpin[folio->order].Add();
+  shared_.counters.swpin_bytes.Add(bytes);
+  shared_.counters.refaults.Add();
+  return absl::OkStatus();
+}
+
+absl::Status FaultPath::Verify(Read* read) const {
+  const core::Folio* const folio = read->folio;
+  read->content = HashContent(read->bytes, folio->order);
+  const Sums sums =
+      SumsOf(read->content, read->grant, folio->entry.slot(), folio->order);
+  for (uint32_t i = 0; i < PartsOf(folio->order); ++i) {
+    if (sums[i] == read->sums[i]) continue;
+    return absl::DataLossError(absl::StrCat(
+        "part ", i, " of cluster ", read->grant.cluster, " slot ",
+        folio->entry.slot(), " has another checksum than was stored"));
+  }
+  return absl::OkStatus();
+}
+
+void FaultPath::CountBlockLocked(Region* region, uint64_t page) {
+  const bool huge = !region->map().GetBlock(page / kPagesPerPmd).has_table();
+  Counters& counters = shared_.counters;
+  (huge ? counters.thp_swpin : counters.thp_swpin_fallback).Add();
+}
+
+FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
+  Region* const region = service->region;
+  core::Folio* const folio = read->folio;
+  const int order = folio->order;
+  bool done = false;
+  Staging::Left left = Staging::Left::kAll;
+  std::vector<Waiter> served;  // Allocates only if some relied on this.
+  {
+    MutexLock lock(shared_.LockOf(region, folio->index));
+    if (!region->dead() &&
+        region->map().IsSwapRun(folio->index, order, folio->entry)) {
+      char* const home = region->AddressOf(folio->index);
+      const OpResult result =
+          order == kPmdOrder
+              ? MoveBlockLocked(region, folio->index, read->bytes)
+              : shared_.space->CopyIn(home, read->bytes, BytesOf(order));
+      left = LeftAfter(result);
+      done = InstalledLocked(service, folio, read->bytes, result);
+    }
+    if (done) {
+      folio->reading = false;
+      waiters_.Take(folio->id, &served);
+      folio->stored = true;
+      folio->hash = read->content.hash;
+      const bool active =
+          region->group()->Refault(read->cache.age, /*was_active=*/false);
+      MappedLocked(region, folio, active);
+      shared_.counters.remote_pages.Sub(PagesOf(order));
+      shared_.swap.FolioPutSwap(folio);
+      // Slots are scarce: the copy is given up for them.
+      if (reclaim_.swap_full()) shared_.swap.FolioFreeSwap(folio);
+      if (order == kPmdOrder) CountBlockLocked(region, folio->index);
+    }
+  }
+  if (!done) {
+    Abandon(service, read);
+    return Turn::kAgain;
+  }
+  if (order == kPmdOrder) {
+    shared_.staging->PutReceived(read->bytes, left);
+  }
+  for (const Waiter& waiter : served) CountLatency(waiter);
+  return Turn::kDone;
+}
+
+void FaultPath::Abandon(Service* service, Read* read) {
+  char* const home = service->region->AddressOf(read->folio->index);
+  const int order = read->folio->order;
+  std::vector<Waiter> relied;
+  {
+    MutexLock lock(shared_.LockOf(service->region, read->folio->index));
+    DetachLocked(read, &relied);
+  }
+  Release(service, read);
+  // Servers answer, so they may as well start anew, all at once.
+  (void)shared_.space->Wake(home, BytesOf(order));
+}
+
+void FaultPath::DetachLocked(Read* read, std::vector<Waiter>* relied) {
+  read->folio->reading = false;
+  waiters_.Take(read->folio->id, relied);
+  shared_.swap.SwapCacheDelFolio(read->folio, read->cache.age);
+}
+
+void FaultPath::Release(Service* service, Read* read) {
+  core::Folio* const folio = read->folio;
+  const int order = folio->order;
+  if (order == kPmdOrder) {
+    shared_.staging->PutReceived(read->bytes, Staging::Left::kAll);
+  }
+  service->region->group()->Uncharge(PagesOf(order));
+  shared_.folios.Put(folio);
+}
+
+}  // namespace farswap::pager

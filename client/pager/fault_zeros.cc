@@ -1,0 +1,108 @@
+// FaultPath: first touches, and pages that were taken out as zeros.
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstring>
+
+#include "client/pager/fault_path.h"
+
+namespace farswap::pager {
+namespace {
+
+// Never written, so it costs one page of the kernel's zeros.
+alignas(kPageBytes) const char kZeros[kPartBytes] = {};
+
+// Makes all of a received buffer zeros.
+bool Clear(const Staging::Filled& block) {
+  if (!block.zeroed) {
+    std::memset(block.buffer, 0, kPmdBytes);
+    return true;
+  }
+  // Populates it, with one 2 MiB page if there is one.
+  return madvise(block.buffer, kPmdBytes, MADV_POPULATE_WRITE) == 0;
+}
+
+}  // namespace
+
+FaultPath::Turn FaultPath::ZeroFill(Service* service, const Plan& plan) {
+  core::MemoryGroup* const group = service->region->group();
+  uint32_t orders = plan.orders;
+  if (!Charge(service, &orders, /*frees_slots=*/false)) return Turn::kAgain;
+  int order = std::bit_width(orders) - 1;
+  if (order == kPmdOrder) {
+    const Staging::Filled block = shared_.staging->GetFilled();
+    if (block.buffer != nullptr && Clear(block)) {
+      return ZeroFillBlock(service, plan, block.buffer);
+    }
+    if (block.buffer != nullptr) {
+      shared_.staging->PutReceived(block.buffer, Staging::Left::kAll);
+    }
+    orders &= ~(1u << kPmdOrder);
+    order = std::bit_width(orders) - 1;
+    group->Uncharge(kPagesPerPmd - PagesOf(order));
+  }
+  return ZeroFillSmall(service, plan, order);
+}
+
+FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
+                                         char* block) {
+  Region* const region = service->region;
+  const uint64_t first = AlignDown(service->page, kPagesPerPmd);
+  core::Folio* const folio =
+      shared_.folios.Allocate(kPmdOrder, region->group(), region, first);
+  bool done = false;
+  Staging::Left left = Staging::Left::kAll;
+  if (folio != nullptr) {
+    MutexLock lock(shared_.LockOf(region, first));
+    const bool holds = !region->dead() &&
+                       region->map().Get(service->page) == plan.word &&
+                       region->map().GetBlock(first / kPagesPerPmd).is_zeros();
+    if (holds) {
+      const OpResult result = MoveBlockLocked(region, first, block);
+      left = LeftAfter(result);
+      done = InstalledLocked(service, folio, block, result);
+    }
+    if (done) {
+      if (plan.word.kind() == PageWord::Kind::kZero) {
+        shared_.counters.swpin_zero.Add();
+      }
+      MappedLocked(region, folio, /*active=*/false);
+    }
+  }
+  shared_.staging->PutReceived(block, left);
+  if (done) return Turn::kDone;
+  region->group()->Uncharge(kPagesPerPmd);
+  if (folio != nullptr) shared_.folios.Put(folio);
+  return Turn::kAgain;
+}
+
+FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
+                                         int order) {
+  Region* const region = service->region;
+  const uint64_t first = AlignDown(service->page, PagesOf(order));
+  core::Folio* const folio =
+      shared_.folios.Allocate(order, region->group(), region, first);
+  bool done = false;
+  if (folio != nullptr) {
+    MutexLock lock(shared_.LockOf(region, first));
+    if (!region->dead() && region->map().Get(service->page) == plan.word &&
+        region->map().AllZeros(first, order)) {
+      const OpResult result = shared_.space->CopyIn(region->AddressOf(first),
+                                                    kZeros, BytesOf(order));
+      done = InstalledLocked(service, folio, kZeros, result);
+    }
+    if (done) {
+      if (plan.word.kind() == PageWord::Kind::kZero) {
+        shared_.counters.swpin_zero.Add();
+      }
+      MappedLocked(region, folio, /*active=*/false);
+    }
+  }
+  if (done) return Turn::kDone;
+  region->group()->Uncharge(PagesOf(order));
+  if (folio != nullptr) shared_.folios.Put(folio);
+  return Turn::kAgain;
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,340 @@
+#include "client/pager/pager.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "client/pager/fault_path.h"
+#include "client/pager/mapping.h"
+#include "client/pager/reclaim.h"
+#include "client/pager/shared.h"
+#include "client/pager/uffd.h"
+#include "client/pager/workers.h"
+#include "common/log_raw.h"
+
+namespace farswap::pager {
+namespace {
+
+// For the goodbyes at the end: giving clusters back, closing the session.
+constexpr std::chrono::seconds kShutdownWait{2};
+
+}  // namespace
+
+class Pager::Impl {
+ public:
+  absl::Status Init(const PagerOptions& options,
+                    std::unique_ptr<remote::Transport> transport,
+                    const Wrap& wrap);
+  void Shutdown();
+
+  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes);
+  absl::Status DestroyGroup(Group* group);
+  absl::StatusOr<Region*> CreateRegion(Group* group,
+                                       const RegionOptions& options);
+  absl::Status DestroyRegion(Region* region);
+  absl::StatusOr<uint64_t> PageOut(Region* region);
+  PagerStats Stats() const;
+  bool IsIdle() const;
+  void CheckInvariants() const;
+
+ private:
+  void Serve(const Fault& fault, SteadyTime read_at);
+  [[noreturn]] void DieOfOwnFault(const Fault& fault) const;
+  void ForgetBlock(Region* region, uint64_t block);
+  // Returns how many pages that was: a folio's are forgotten together.
+  uint64_t ForgetPagesLocked(Region* region, uint64_t page, int order);
+  void ForgetFolioLocked(core::Folio* folio);
+  std::shared_ptr<Group> FindGroup(const Group* group);
+
+  std::unique_ptr<Uffd> uffd_;
+  std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
+  Shared shared_;
+  std::unique_ptr<Reclaim> reclaim_;
+  std::unique_ptr<FaultPath> faults_;
+  std::unique_ptr<Workers> workers_;
+  std::vector<int> transport_tids_;
+
+  mutable Mutex mu_;
+  std::vector<std::shared_ptr<Group>> groups_ ABSL_GUARDED_BY(mu_);
+};
+
+absl::Status Pager::Impl::Init(const PagerOptions& options,
+                               std::unique_ptr<remote::Transport> transport,
+                               const Wrap& wrap) {
+  absl::StatusOr<std::unique_ptr<Uffd>> uffd = Uffd::Create();
+  if (!uffd.ok()) return uffd.status();
+  uffd_ = std::move(*uffd);
+  if (wrap) wrapped_ = wrap(uffd_.get());
+  shared_.space = wrap ? wrapped_.get() : uffd_.get();
+  absl::StatusOr<std::unique_ptr<Staging>> staging = Staging::Create(
+      options.staging_bytes, shared_.space,
+      [&](char* at, size_t bytes) { return uffd_->Register(at, bytes); });
+  if (!staging.ok()) return staging.status();
+  shared_.staging = std::move(*staging);
+  shared_.fault_deadline = options.fault_deadline;
+  shared_.transport = std::move(transport);
+  reclaim_ = std::make_unique<Reclaim>(&shared_);
+  faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
+  workers_ = std::make_unique<Workers>(
+      uffd_.get(), [this](const Fault& fault, SteadyTime read_at) {
+        Serve(fault, read_at);
+      });
+  transport_tids_ = shared_.transport->ThreadIds();
+  const absl::Status started = reclaim_->Start();
+  return started.ok() ? workers_->Start() : started;
+}
+
+void Pager::Impl::Shutdown() {
+  if (workers_ == nullptr) return;
+  // Puts first: they end waits for staging, and hold folios.
+  shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
+  shared_.staging->Shutdown();
+  reclaim_->Stop();
+  workers_->Stop();
+  // Returns when the last put is done: it refers to staging and the tables.
+  shared_.transport.reset();
+}
+
+void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
+  const int tid = static_cast<int>(fault.tid);
+  const bool own = workers_->IsWorker(fault.tid) || tid == reclaim_->tid() ||
+                   absl::c_linear_search(transport_tids_, tid);
+  if (own || shared_.staging->Holds(fault.address)) DieOfOwnFault(fault);
+  faults_->Serve(fault, read_at);
+}
+
+void Pager::Impl::DieOfOwnFault(const Fault& fault) const {
+  DieRaw(
+      "thread %u faults at %p, in far memory or staging, where it must not: "
+      "a bug in the library, or a program's callback on its threads",
+      fault.tid, static_cast<void*>(fault.address));
+}
+
+absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes) {
+  if (limit_bytes < kMinGroupBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a local limit of ", limit_bytes,
+                     " bytes makes no progress; give at least ",
+                     kMinGroupBytes >> 20, " MiB"));
+  }
+  auto group =
+      std::make_shared<Group>(&shared_.folios, limit_bytes / kPageBytes);
+  reclaim_->AddGroup(group);
+  MutexLock lock(&mu_);
+  groups_.push_back(group);
+  return group.get();
+}
+
+absl::Status Pager::Impl::DestroyGroup(Group* group) {
+  if (FindGroup(group) == nullptr) {
+    return absl::InvalidArgumentError("there is no such group");
+  }
+  if (shared_.regions.HasGroup(group)) {
+    return absl::FailedPreconditionError("a region of the group is left");
+  }
+  reclaim_->RemoveGroup(group);
+  MutexLock lock(&mu_);
+  std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Group> Pager::Impl::FindGroup(const Group* group) {
+  MutexLock lock(&mu_);
+  for (const auto& g : groups_) {
+    if (g.get() == group) return g;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<Region*> Pager::Impl::CreateRegion(
+    Group* group, const RegionOptions& options) {
+  const std::shared_ptr<Group> owner = FindGroup(group);
+  if (owner == nullptr) {
+    return absl::InvalidArgumentError("there is no such group");
+  }
+  // 47 bits of addresses, and room to align.
+  if (options.bytes == 0 || options.bytes > (uint64_t{1} << 46)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a region of ", options.bytes, " bytes: give 1 byte to 64 TiB"));
+  }
+  const uint64_t bytes = AlignUp(options.bytes, kPmdBytes);
+  char* const at = MapAligned(bytes);
+  if (at == nullptr) {
+    return absl::ResourceExhaustedError("no address space for the region");
+  }
+  // Found before it faults.
+  Region* const region =
+      shared_.regions.Add(std::make_unique<Region>(at, bytes, owner, options));
+  const absl::Status status = uffd_->Register(at, bytes);
+  if (!status.ok()) {
+    shared_.regions.Remove(region);
+    munmap(at, bytes);
+    return status;
+  }
+  return region;
+}
+
+absl::Status Pager::Impl::DestroyRegion(Region* region) {
+  const std::shared_ptr<Region> keep = shared_.regions.Remove(region);
+  if (keep == nullptr) {
+    return absl::InvalidArgumentError("there is no such region");
+  }
+  // Nobody finds it any more, and who found it before sees that it is dead.
+  region->Kill();
+  shared_.locks.Barrier();
+  region->map().ForEachBlock(
+      [&](uint64_t block) { ForgetBlock(region, block); });
+  munmap(region->address(), region->length());
+  return absl::OkStatus();
+}
+
+void Pager::Impl::ForgetBlock(Region* region, uint64_t block) {
+  if (block >= region->blocks()) return;
+  const uint64_t first = block * kPagesPerPmd;
+  MutexLock lock(shared_.LockOf(region, first));
+  PageMap& map = region->map();
+  if (map.GetBlock(block).kind() == PageWord::Kind::kNone) return;
+  if (map.GetBlock(block).kind() != PageWord::Kind::kLeaf) {
+    ForgetPagesLocked(region, first, kPmdOrder);
+  } else {
+    for (uint64_t i = 0; i < kPagesPerPmd;) {
+      i += ForgetPagesLocked(region, first + i, 0);
+    }
+  }
+  map.Set(first, kPmdOrder, PageWord());
+}
+
+uint64_t Pager::Impl::ForgetPagesLocked(Region* region, uint64_t page,
+                                        int order) {
+  const PageWord word = region->map().Get(page);
+  if (word.kind() == PageWord::Kind::kSwap) {
+    shared_.swap.PutEntries(word.entry(), PagesOf(order));
+    shared_.counters.remote_pages.Sub(PagesOf(order));
+  } else if (word.kind() == PageWord::Kind::kFolio) {
+    core::Folio* const folio =
+        shared_.folios.At(static_cast<core::FolioId>(word.value()));
+    order = folio->order;
+    ForgetFolioLocked(folio);
+  }
+  return PagesOf(order);
+}
+
+void Pager::Impl::ForgetFolioLocked(core::Folio* folio) {
+  const uint64_t pages = PagesOf(folio->order);
+  folio->group->LruDel(folio);
+  folio->group->Uncharge(pages);
+  shared_.counters.resident_pages.Sub(pages);
+  folio->mapped = false;
+  // A put under way frees the slots when it is done.
+  if (folio->has_swap && !folio->writeback) shared_.swap.FolioFreeSwap(folio);
+  shared_.folios.Put(folio);
+}
+
+absl::StatusOr<uint64_t> Pager::Impl::PageOut(Region* region) {
+  const std::shared_ptr<Region> keep = shared_.regions.Hold(region);
+  if (keep == nullptr) {
+    return absl::InvalidArgumentError("there is no such region");
+  }
+  return reclaim_->TakeOutRegion(region) * kPageBytes;
+}
+
+PagerStats Pager::Impl::Stats() const {
+  const Counters& c = shared_.counters;
+  PagerStats s;
+  s.faults = c.faults.Get();
+  s.faults_failed = c.faults_failed.Get();
+  s.refaults = c.refaults.Get();
+  for (int order = 0; order < kOrders; ++order) {
+    s.swpin[order] = c.swpin[order].Get();
+    s.swpout[order] = c.swpout[order].Get();
+  }
+  s.swpin_zero = c.swpin_zero.Get();
+  s.swpout_zero = c.swpout_zero.Get();
+  s.swpout_clean = c.swpout_clean.Get();
+  s.swpin_cached = c.swpin_cached.Get();
+  s.swpin_bytes = c.swpin_bytes.Get();
+  s.swpout_bytes = c.swpout_bytes.Get();
+  s.thp_swpin = c.thp_swpin.Get();
+  s.thp_swpin_fallback = c.thp_swpin_fallback.Get();
+  s.resident_bytes = c.resident_pages.Get() * kPageBytes;
+  s.resident_peak_bytes = c.resident_pages.Peak() * kPageBytes;
+  s.remote_bytes = c.remote_pages.Get() * kPageBytes;
+  s.remote_peak_bytes = c.remote_pages.Peak() * kPageBytes;
+  s.fault_ns_p50 = c.fault_ns.Percentile(0.5);
+  s.fault_ns_p99 = c.fault_ns.Percentile(0.99);
+  s.fault_ns_p999 = c.fault_ns.Percentile(0.999);
+  s.fault_ns_max = c.fault_ns.Max();
+  s.retries = shared_.transport->Stats().retries;
+  s.checksum_errors = c.checksum_errors.Get();
+  s.pages_lost = c.pages_lost.Get();
+  return s;
+}
+
+bool Pager::Impl::IsIdle() const {
+  MutexLock lock(&mu_);
+  const bool charged = absl::c_any_of(
+      groups_, [](const auto& group) { return group->usage() > 0; });
+  return !charged && shared_.folios.in_use() == 0 &&
+         shared_.swap.used_slots() == 0 && shared_.staging->IsIdle();
+}
+
+void Pager::Impl::CheckInvariants() const {
+  shared_.swap.CheckInvariants();
+  MutexLock lock(&mu_);
+  for (const auto& group : groups_) group->CheckInvariants();
+}
+
+Pager::Pager(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::StatusOr<std::unique_ptr<Pager>> Pager::Create(
+    const PagerOptions& options, std::unique_ptr<remote::Transport> transport) {
+  return CreateForTest(options, std::move(transport), nullptr);
+}
+
+absl::StatusOr<std::unique_ptr<Pager>> Pager::CreateForTest(
+    const PagerOptions& options, std::unique_ptr<remote::Transport> transport,
+    const Wrap& wrap) {
+  auto impl = std::make_unique<Impl>();
+  const absl::Status status = impl->Init(options, std::move(transport), wrap);
+  if (!status.ok()) {
+    impl->Shutdown();
+    return status;
+  }
+  return std::unique_ptr<Pager>(new Pager(std::move(impl)));
+}
+
+Pager::~Pager() { impl_->Shutdown(); }
+
+absl::StatusOr<Group*> Pager::CreateGroup(uint64_t limit_bytes) {
+  return impl_->CreateGroup(limit_bytes);
+}
+
+absl::Status Pager::DestroyGroup(Group* group) {
+  return impl_->DestroyGroup(group);
+}
+
+absl::StatusOr<Region*> Pager::CreateRegion(Group* group,
+                                            const RegionOptions& options) {
+  return impl_->CreateRegion(group, options);
+}
+
+absl::Status Pager::DestroyRegion(Region* region) {
+  return impl_->DestroyRegion(region);
+}
+
+absl::StatusOr<uint64_t> Pager::PageOut(Region* region) {
+  return impl_->PageOut(region);
+}
+
+PagerStats Pager::Stats() const { return impl_->Stats(); }
+
+bool Pager::IsIdle() const { return impl_->IsIdle(); }
+
+void Pager::CheckInvariants() const { impl_->CheckInvariants(); }
+
+}  // namespace farswap::pager

@@ -1,0 +1,124 @@
+// The pager of a process: far memory for explicit regions of its own.
+//
+// Owns the userfaultfd, the staging, the swap space, the transport, and the
+// threads: workers that read faults leader-follower (one reads, hands the
+// reading on, and serves what it read itself, the RPC included) and one for
+// background reclaim. None of them touches far memory: a fault by one of them
+// would never be served, so the process is aborted with a message.
+//
+// Thread-safe.
+#ifndef FARSWAP_CLIENT_PAGER_PAGER_H_
+#define FARSWAP_CLIENT_PAGER_PAGER_H_
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/core/memory_group.h"
+#include "client/pager/region.h"
+#include "client/remote/transport.h"
+#include "common/units.h"
+
+namespace farswap::pager {
+
+using Group = core::MemoryGroup;
+
+struct PagerOptions {
+  // How long a fault waits for a server before its region's policy decides.
+  std::chrono::milliseconds fault_deadline{60000};
+  // Bytes for folios on their way in and out: a multiple of 2 MiB, at least
+  // 8 MiB. On top of the groups' limits.
+  size_t staging_bytes = size_t{32} << 20;
+};
+
+// Below this a group cannot hold what one fault may need beside what it is
+// pushing out.
+inline constexpr uint64_t kMinGroupBytes = uint64_t{8} << 20;
+
+// A snapshot; the fields are those of farswap_stats in farswap.h.
+struct PagerStats {
+  uint64_t faults = 0;
+  uint64_t faults_failed = 0;
+  uint64_t refaults = 0;
+  std::array<uint64_t, kOrders> swpin{};
+  std::array<uint64_t, kOrders> swpout{};
+  uint64_t swpin_zero = 0;
+  uint64_t swpout_zero = 0;
+  uint64_t swpout_clean = 0;
+  uint64_t swpin_cached = 0;
+  uint64_t swpin_bytes = 0;
+  uint64_t swpout_bytes = 0;
+  uint64_t thp_swpin = 0;
+  uint64_t thp_swpin_fallback = 0;
+  uint64_t resident_bytes = 0;
+  uint64_t resident_peak_bytes = 0;
+  uint64_t remote_bytes = 0;
+  uint64_t remote_peak_bytes = 0;
+  uint64_t fault_ns_p50 = 0;
+  uint64_t fault_ns_p99 = 0;
+  uint64_t fault_ns_p999 = 0;
+  uint64_t fault_ns_max = 0;
+  uint64_t retries = 0;
+  uint64_t checksum_errors = 0;
+  uint64_t pages_lost = 0;
+};
+
+class AddressSpace;
+
+class Pager {
+ public:
+  // What stands between the pager and the real address space, in tests that
+  // inject its errors.
+  using Wrap = std::function<std::unique_ptr<AddressSpace>(AddressSpace* real)>;
+
+  // Errors: PermissionDenied (no privilege for userfaultfd), Unimplemented
+  // (the kernel lacks something), InvalidArgument (an option).
+  static absl::StatusOr<std::unique_ptr<Pager>> Create(
+      const PagerOptions& options,
+      std::unique_ptr<remote::Transport> transport);
+  static absl::StatusOr<std::unique_ptr<Pager>> CreateForTest(
+      const PagerOptions& options, std::unique_ptr<remote::Transport> transport,
+      const Wrap& wrap);
+  // REQUIRES: no region is left.
+  ~Pager();
+  Pager(const Pager&) = delete;
+  Pager& operator=(const Pager&) = delete;
+
+  // Local memory of the group's regions together, in bytes. InvalidArgument
+  // below kMinGroupBytes.
+  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes);
+  // FailedPrecondition while a region of it is left.
+  absl::Status DestroyGroup(Group* group);
+
+  absl::StatusOr<Region*> CreateRegion(Group* group,
+                                       const RegionOptions& options);
+  // Unmaps it and frees its slots. No thread may be touching it.
+  absl::Status DestroyRegion(Region* region);
+
+  // Takes all of the region out that will go, now: it is cold. Returns the
+  // bytes. Waits for the wire as reclaim does.
+  absl::StatusOr<uint64_t> PageOut(Region* region);
+
+  PagerStats Stats() const;
+
+  // Whether nothing is held of any region: no folio, slot, charge or staging.
+  // So it is some time after the last region was destroyed: when the last put
+  // is done.
+  bool IsIdle() const;
+  // Dies with a message if a structure contradicts itself. For tests, while
+  // no fault, reclaim or put is under way.
+  void CheckInvariants() const;
+
+ private:
+  class Impl;
+  explicit Pager(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_PAGER_H_

@@ -1,0 +1,186 @@
+#include "client/pager/reclaim.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/pager/thread.h"
+
+namespace farswap::pager {
+namespace {
+
+// How long one attempt waits for progress before it looks again at what it was
+// asked for. Long enough to see a 2 MiB put done (about 1 ms).
+constexpr std::chrono::milliseconds kMoment{2};
+// Folios that would not go (pinned, being written), before an attempt ends.
+constexpr int kMaxSkips = 32;
+// How far past its limit a group may go, when no slot is free, to bring folios
+// in whose slots can then be used to take others out: a few blocks at a time.
+constexpr uint64_t kOverPages = 4 * kPagesPerPmd;
+
+SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+Reclaim::Reclaim(Shared* shared)
+    : shared_(*shared),
+      clusters_(shared),
+      take_out_(
+          shared, &clusters_, [this] { Progress(); }, [this] { Kick(); }) {}
+
+Reclaim::~Reclaim() { Stop(); }
+
+absl::Status Reclaim::Start() {
+  std::optional<std::thread> thread =
+      StartThread("farswap-reclaim", [this] { Run(); });
+  if (!thread) {
+    return absl::ResourceExhaustedError(
+        "the system has no thread left for reclaim: see ulimit -u and the "
+        "cgroup's pids.max");
+  }
+  thread_ = std::move(*thread);
+  return absl::OkStatus();
+}
+
+void Reclaim::Stop() {
+  stop_.store(true, std::memory_order_release);
+  Kick();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Reclaim::AddGroup(std::shared_ptr<core::MemoryGroup> group) {
+  MutexLock lock(&mu_);
+  groups_.push_back(std::move(group));
+}
+
+void Reclaim::RemoveGroup(const core::MemoryGroup* group) {
+  MutexLock lock(&mu_);
+  std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
+}
+
+bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
+                     bool frees_slots) {
+  for (;;) {
+    if (group->TryCharge(pages)) {
+      if (group->ReclaimTarget() > 0) Kick();
+      return true;
+    }
+    if (stop_.load(std::memory_order_acquire)) return false;
+    Kick();
+    const bool taken = TakeOutOf(group, pages, until) > 0;
+    if (!taken && frees_slots && clusters_.full() &&
+        group->usage() <= group->limit() + kOverPages) {
+      group->ForceCharge(pages);
+      return true;
+    }
+    // Others may have charged what this thread took out.
+    if (Now() >= until) return group->TryCharge(pages);
+    if (!taken) WaitForProgress(std::min(until, Now() + kMoment));
+  }
+}
+
+uint64_t Reclaim::TakeOutOf(core::MemoryGroup* group, uint64_t pages,
+                            SteadyTime until) {
+  const Grace::Hold hold(&shared_.grace);
+  uint64_t taken = 0;
+  for (int skips = 0; taken < pages && skips < kMaxSkips;) {
+    std::vector<core::Folio*> victims;
+    if (group->LruIsolate(1, &victims) == 0) break;
+    const TakeOut::Step step = take_out_.Run(victims.front(), until, &taken);
+    if (step == TakeOut::Step::kNoRoom) break;
+    if (step == TakeOut::Step::kSkipped) ++skips;
+  }
+  return taken;
+}
+
+uint64_t Reclaim::TakeOutRegion(Region* region) {
+  const SteadyTime until = Now() + shared_.fault_deadline;
+  uint64_t taken = 0;
+  for (uint64_t page = 0; page < region->length() / kPageBytes;) {
+    const Grace::Hold hold(&shared_.grace);
+    uint64_t pages = 1;
+    core::Folio* const folio = Isolate(region, page, &pages);
+    TakeOut::Step step = TakeOut::Step::kSkipped;
+    if (folio != nullptr) step = take_out_.Run(folio, until, &taken);
+    if (step == TakeOut::Step::kNoRoom) {
+      if (Now() >= until) break;
+      WaitForProgress(Now() + kMoment);
+      continue;
+    }
+    page += pages;
+  }
+  return taken;
+}
+
+core::Folio* Reclaim::Isolate(Region* region, uint64_t page, uint64_t* pages) {
+  MutexLock lock(shared_.LockOf(region, page));
+  const PageWord word = region->map().Get(page);
+  if (word.kind() == PageWord::Kind::kFolio) {
+    core::Folio* const folio =
+        shared_.folios.At(static_cast<core::FolioId>(word.value()));
+    *pages = PagesOf(folio->order);
+    return folio->group->LruIsolateFolio(folio) ? folio : nullptr;
+  }
+  const PageWord block = region->map().GetBlock(page / kPagesPerPmd);
+  *pages = block.kind() == PageWord::Kind::kLeaf ? 1 : kPagesPerPmd;
+  return nullptr;
+}
+
+void Reclaim::Run() {
+  tid_.store(gettid(), std::memory_order_release);
+  while (!stop_.load(std::memory_order_acquire)) {
+    {
+      MutexLock lock(&mu_);
+      const SteadyTime until = Now() + std::chrono::seconds(1);
+      while (!kicked_ && work_.WaitUntil(&mu_, until)) {
+      }
+      kicked_ = false;
+    }
+    Background();
+  }
+}
+
+void Reclaim::Background() {
+  ReclaimGroups();
+  take_out_.RehomeAll();
+  clusters_.Balance();
+  shared_.regions.Reap(&shared_.grace);
+}
+
+void Reclaim::ReclaimGroups() {
+  std::vector<std::shared_ptr<core::MemoryGroup>> groups;
+  {
+    MutexLock lock(&mu_);
+    groups = groups_;
+  }
+  for (const auto& group : groups) {
+    const uint64_t target = group->ReclaimTarget();
+    if (target == 0) continue;
+    // In pieces, so that each group gets its turn; the rest is asked for
+    // again once staging is free.
+    const uint64_t pages = std::min<uint64_t>(target, kPagesPerPmd);
+    if (TakeOutOf(group.get(), pages, SteadyTime::max()) == 0) {
+      WaitForProgress(Now() + kMoment);
+    }
+    Kick();
+  }
+}
+
+void Reclaim::Kick() {
+  MutexLock lock(&mu_);
+  kicked_ = true;
+  work_.Signal();
+}
+
+void Reclaim::Progress() {
+  MutexLock lock(&mu_);
+  progress_.SignalAll();
+}
+
+void Reclaim::WaitForProgress(SteadyTime until) {
+  MutexLock lock(&mu_);
+  progress_.WaitUntil(&mu_, until);
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,47 @@
+// What the fault path and reclaim share: the collaborators of one pager.
+#ifndef FARSWAP_CLIENT_PAGER_SHARED_H_
+#define FARSWAP_CLIENT_PAGER_SHARED_H_
+
+#include <chrono>
+#include <memory>
+
+#include "client/core/folio.h"
+#include "client/core/swap_space.h"
+#include "client/pager/address_space.h"
+#include "client/pager/counters.h"
+#include "client/pager/grace.h"
+#include "client/pager/region.h"
+#include "client/pager/staging.h"
+#include "client/remote/transport.h"
+
+namespace farswap::pager {
+
+struct Shared {
+  // Constant after construction; each protects itself.
+  std::chrono::milliseconds fault_deadline{60000};
+  std::unique_ptr<remote::Transport> transport;
+  AddressSpace* space = nullptr;
+  std::unique_ptr<Staging> staging;
+
+  core::FolioArena folios;
+  core::SwapSpace swap{&folios};
+  RegionTable regions;
+  BlockLocks locks;
+  Counters counters;
+
+  Grace grace;  // Of regions' objects.
+
+  Mutex* LockOf(const Region* region, uint64_t page) {
+    return locks.Of(region, page);
+  }
+};
+
+// The region of a folio. REQUIRES: the folio is mapped and its block lock
+// held, or the caller is in `grace`, or has a pointer that keeps the region.
+inline Region* RegionOf(const core::Folio* folio) {
+  return static_cast<Region*>(folio->owner);
+}
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_SHARED_H_

@@ -1,0 +1,219 @@
+#include "client/pager/staging.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "client/pager/mapping.h"
+#include "common/units.h"
+
+namespace farswap::pager {
+
+absl::StatusOr<std::unique_ptr<Staging>> Staging::Create(
+    size_t bytes, AddressSpace* space,
+    const std::function<absl::Status(char*, size_t)>& register_range) {
+  if (bytes < kMinBytes || bytes % kPmdBytes != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("staging of ", bytes,
+                     " bytes: give a multiple of 2 MiB, "
+                     "at least ",
+                     kMinBytes));
+  }
+  const size_t blocks = bytes / kPmdBytes;
+  // One in eight to receive into: captures refill the rest, and who gets no
+  // 2 MiB buffer falls back to 64 KiB.
+  const size_t nursery_blocks = std::max<size_t>(2, blocks / 8);
+  const size_t capture_blocks = blocks - nursery_blocks;
+  char* capture = MapAligned(capture_blocks * kPmdBytes);
+  char* nursery = MapAligned(nursery_blocks * kPmdBytes);
+  std::unique_ptr<Staging> staging(
+      new Staging(capture, capture_blocks, nursery, nursery_blocks, space));
+  if (capture == nullptr || nursery == nullptr) {
+    return absl::ResourceExhaustedError("no address space for staging");
+  }
+  const absl::Status status =
+      register_range(capture, capture_blocks * kPmdBytes);
+  if (!status.ok()) return status;
+  return staging;
+}
+
+Staging::Staging(char* capture, size_t capture_blocks, char* nursery,
+                 size_t nursery_blocks, AddressSpace* space)
+    : capture_(capture),
+      capture_blocks_(capture_blocks),
+      nursery_(nursery),
+      nursery_blocks_(nursery_blocks),
+      space_(space),
+      blocks_(capture_blocks) {
+  for (size_t i = 0; i < nursery_blocks_; ++i) {
+    nursery_free_.push_back(nursery_ + i * kPmdBytes);
+  }
+}
+
+Staging::~Staging() {
+  if (capture_ != nullptr) munmap(capture_, capture_blocks_ * kPmdBytes);
+  if (nursery_ != nullptr) munmap(nursery_, nursery_blocks_ * kPmdBytes);
+}
+
+char* Staging::GetEmpty(int order, SteadyTime until) {
+  if (order == kPmdOrder) return GetEmptyBlock(until);
+  return GetSmall(PagesOf(order), until);
+}
+
+void Staging::Put(char* buffer, int order, bool filled) {
+  if (order < kPmdOrder) {
+    PutSmall(buffer, PagesOf(order));
+  } else if (filled) {
+    MutexLock lock(&mu_);
+    blocks_[BlockOf(buffer)].state = State::kFilled;
+    freed_.SignalAll();
+  } else {
+    Empty(BlockOf(buffer));
+  }
+}
+
+char* Staging::GetEmptyBlock(SteadyTime until) {
+  std::optional<size_t> block;
+  bool filled = false;
+  {
+    MutexLock lock(&mu_);
+    while (!shutdown_ && !HasBlockLocked()) {
+      if (!freed_.WaitUntil(&mu_, until)) break;
+    }
+    if (shutdown_) return nullptr;
+    block = TakeLocked(State::kEmpty);
+    if (!block) {
+      block = TakeLocked(State::kFilled);
+      filled = true;
+    }
+  }
+  if (!block) return nullptr;
+  // A private range of ours: nothing can be mapped over it, so the zap has no
+  // race. If it fails the bytes stay, and MoveOut says EEXIST.
+  if (filled) (void)space_->Zap(At(*block), kPmdBytes);
+  return At(*block);
+}
+
+char* Staging::GetSmall(uint32_t pages, SteadyTime until) {
+  for (;;) {
+    std::optional<size_t> full;
+    {
+      MutexLock lock(&mu_);
+      if (open_) {
+        Block& block = blocks_[*open_];
+        if (block.used + pages <= kPagesPerPmd) {
+          char* const buffer = At(*open_) + block.used * kPageBytes;
+          block.used += pages;
+          block.outstanding += pages;
+          return buffer;
+        }
+        if (block.outstanding == 0) full = open_;
+        open_.reset();
+      }
+    }
+    if (full) Empty(*full);
+    char* const fresh = GetEmptyBlock(until);
+    if (fresh == nullptr) return nullptr;
+    MutexLock lock(&mu_);
+    Block& block = blocks_[BlockOf(fresh)];
+    if (open_) {  // Another thread was faster; ours is not needed.
+      block.state = State::kEmpty;
+      freed_.SignalAll();
+      continue;
+    }
+    block = {State::kShared, 0, 0};
+    open_ = BlockOf(fresh);
+  }
+}
+
+void Staging::PutSmall(char* buffer, uint32_t pages) {
+  const size_t index = BlockOf(buffer);
+  {
+    MutexLock lock(&mu_);
+    Block& block = blocks_[index];
+    block.outstanding -= pages;
+    if (block.outstanding > 0 || open_ == index) return;
+    block.state = State::kBusy;
+  }
+  Empty(index);
+}
+
+void Staging::Empty(size_t block) {
+  // See GetEmptyBlock for why a failure needs no handling here.
+  (void)space_->Zap(At(block), kPmdBytes);
+  MutexLock lock(&mu_);
+  blocks_[block] = Block();
+  freed_.SignalAll();
+}
+
+Staging::Filled Staging::GetFilled() {
+  MutexLock lock(&mu_);
+  if (const std::optional<size_t> block = TakeLocked(State::kFilled)) {
+    return {At(*block), /*zeroed=*/false};
+  }
+  if (nursery_free_.empty()) return {};
+  char* const buffer = nursery_free_.back();
+  nursery_free_.pop_back();
+  return {buffer, /*zeroed=*/true};
+}
+
+void Staging::PutReceived(char* buffer, Left left) {
+  if (InNursery(buffer)) {
+    // Its next user expects zeros, and an empty block gives them.
+    if (left != Left::kNone) madvise(buffer, kPmdBytes, MADV_DONTNEED);
+    MutexLock lock(&mu_);
+    nursery_free_.push_back(buffer);
+    return;
+  }
+  if (left == Left::kSome) return Empty(BlockOf(buffer));
+  MutexLock lock(&mu_);
+  blocks_[BlockOf(buffer)].state =
+      left == Left::kNone ? State::kEmpty : State::kFilled;
+  freed_.SignalAll();
+}
+
+bool Staging::Holds(const char* at) const {
+  return at >= capture_ && at < capture_ + capture_blocks_ * kPmdBytes;
+}
+
+bool Staging::IsIdle() const {
+  MutexLock lock(&mu_);
+  return nursery_free_.size() == nursery_blocks_ &&
+         std::all_of(blocks_.begin(), blocks_.end(), [](const Block& b) {
+           return b.state != State::kBusy && b.outstanding == 0;
+         });
+}
+
+void Staging::Shutdown() {
+  MutexLock lock(&mu_);
+  shutdown_ = true;
+  freed_.SignalAll();
+}
+
+bool Staging::HasBlockLocked() const {
+  return std::any_of(blocks_.begin(), blocks_.end(), [](const Block& b) {
+    return b.state == State::kEmpty || b.state == State::kFilled;
+  });
+}
+
+std::optional<size_t> Staging::TakeLocked(State state) {
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    if (blocks_[i].state != state) continue;
+    blocks_[i].state = State::kBusy;
+    return i;
+  }
+  return std::nullopt;
+}
+
+char* Staging::At(size_t block) const { return capture_ + block * kPmdBytes; }
+
+size_t Staging::BlockOf(const char* buffer) const {
+  return static_cast<size_t>(buffer - capture_) / kPmdBytes;
+}
+
+bool Staging::InNursery(const char* buffer) const {
+  return buffer >= nursery_ && buffer < nursery_ + nursery_blocks_ * kPmdBytes;
+}
+
+}  // namespace farswap::pager

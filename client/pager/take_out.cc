@@ -1,0 +1,233 @@
+#include "client/pager/take_out.h"
+
+#include <errno.h>
+
+#include <chrono>
+#include <utility>
+
+#include "client/pager/content.h"
+#include "common/checksum.h"
+#include "common/log_raw.h"
+
+namespace farswap::pager {
+namespace {
+
+// How long one attempt waits for staging. Long enough to see a 2 MiB put done
+// (about 1 ms).
+constexpr std::chrono::milliseconds kMoment{2};
+
+}  // namespace
+
+TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
+                           uint64_t* taken) {
+  Step step = Step::kNoRoom;
+  switch (TryCapture(folio, until)) {
+    case Captured::kYes:
+      *taken += PagesOf(folio->order);
+      step = Step::kTaken;
+      break;
+    case Captured::kNo:
+      step = Step::kSkipped;
+      break;
+    case Captured::kNotWhole:
+      step = RunParts(folio, until, taken);
+      break;
+    case Captured::kNoSlots:
+      // Not when a server is only slow: then room for all of it will come.
+      if (folio->order > 0 && clusters_.full()) {
+        step = RunParts(folio, until, taken);
+      }
+      break;
+    case Captured::kNoRoom:
+      break;
+  }
+  // Does nothing to a folio that has gone, or is back, already.
+  if (step == Step::kNoRoom) folio->group->LruReturn(folio);
+  shared_.folios.Put(folio);
+  return step;
+}
+
+TakeOut::Captured TakeOut::TryCapture(core::Folio* folio, SteadyTime until) {
+  if (!ReservePut()) return Captured::kNoRoom;
+  Captured captured = Captured::kNoRoom;
+  const int order = folio->order;
+  char* const staging = shared_.staging->GetEmpty(
+      order, std::chrono::steady_clock::now() + kMoment);
+  if (staging != nullptr) {
+    captured = CaptureTo(folio, staging, until);
+    if (captured != Captured::kYes) {
+      shared_.staging->Put(staging, order, /*filled=*/false);
+    }
+  }
+  if (captured != Captured::kYes) ReleasePut();
+  return captured;
+}
+
+TakeOut::Captured TakeOut::CaptureTo(core::Folio* folio, char* staging,
+                                     SteadyTime until) {
+  const Captured captured = Capture(folio, staging);
+  if (captured != Captured::kNoSlots || !clusters_.Refill(until)) {
+    return captured;
+  }
+  return Capture(folio, staging);
+}
+
+bool TakeOut::ReservePut() {
+  int puts = puts_.load(std::memory_order_relaxed);
+  do {
+    if (puts >= shared_.transport->max_puts()) return false;
+  } while (
+      !puts_.compare_exchange_weak(puts, puts + 1, std::memory_order_relaxed));
+  return true;
+}
+
+void TakeOut::ReleasePut() { puts_.fetch_sub(1, std::memory_order_relaxed); }
+
+TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging) {
+  Region* const region = RegionOf(folio);
+  std::shared_ptr<Region> keep;
+  bool huge = false;
+  Captured captured = Captured::kNo;
+  {
+    MutexLock lock(shared_.LockOf(region, folio->index));
+    if (folio->mapped && folio->writeback) {
+      folio->group->LruPutback(folio, /*active=*/false);
+    } else if (folio->mapped) {
+      keep = region->shared_from_this();
+      huge = folio->order == kPmdOrder &&
+             !region->map().GetBlock(folio->index / kPagesPerPmd).has_table();
+      captured = CaptureLocked(region, folio, staging);
+    }
+  }
+  if (captured == Captured::kYes) Settle(folio, std::move(keep), huge);
+  return captured;
+}
+
+TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
+                                         char* staging) {
+  const bool new_slots = !folio->has_swap;
+  if (new_slots && !shared_.swap.FolioAllocSwap(folio))
+    return Captured::kNoSlots;
+  // The map says where the folio goes before the pages do, as in the kernel:
+  // there is no moment at which a fault could find neither.
+  shared_.swap.FolioDupSwap(folio);
+  region->map().Set(folio->index, folio->order, PageWord::Swap(folio->entry));
+  const OpResult moved = shared_.space->MoveOut(
+      staging, region->AddressOf(folio->index), BytesOf(folio->order));
+  if (!moved.ok()) {
+    UndoCapture(region, folio, staging, moved, new_slots);
+    const bool cut = moved.error == EINVAL && folio->order > 0;
+    return cut ? Captured::kNotWhole : Captured::kNo;
+  }
+  const uint64_t pages = PagesOf(folio->order);
+  folio->mapped = false;
+  folio->writeback = true;
+  folio->staging = staging;
+  folio->group->LruDel(folio);
+  folio->group->Uncharge(pages);
+  shared_.counters.resident_pages.Sub(pages);
+  shared_.counters.remote_pages.Add(pages);
+  if (folio->order < kPmdOrder) {
+    region->map().Fold(folio->index / kPagesPerPmd);
+  }
+  return Captured::kYes;
+}
+
+void TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
+                          OpResult moved, bool new_slots) {
+  char* const home = region->AddressOf(folio->index);
+  if (moved.done > 0) {
+    OpResult back = shared_.space->MoveIn(home, staging, moved.done);
+    if (!back.ok()) {
+      const size_t at = back.done;
+      back = shared_.space->CopyIn(home + at, staging + at, moved.done - at);
+    }
+    // Out of memory for page tables, with the only copy of a page in hand.
+    if (!back.ok()) DieRaw("a page cannot be put back: errno %d", back.error);
+  }
+  region->map().Set(folio->index, folio->order, PageWord::Folio(folio->id));
+  if (folio->order == kPmdOrder) {
+    region->map().SetTable(folio->index / kPagesPerPmd, true);
+  }
+  shared_.swap.FolioPutSwap(folio);
+  if (new_slots) shared_.swap.FolioFreeSwap(folio);
+  shared_.counters.takeout_busy.Add();
+  if (moved.error == EINVAL && folio->order > 0) return;  // To be cut.
+  // The active list, so that it is not the next victim again.
+  folio->group->LruPutback(folio, /*active=*/true);
+}
+
+void TakeOut::Settle(core::Folio* folio, std::shared_ptr<Region> region,
+                     bool huge) {
+  // The bytes are stable: unmapped, and at most copied from here on.
+  const bool zero = IsZero(folio->staging, BytesOf(folio->order));
+  const Content content =
+      zero ? Content() : HashContent(folio->staging, folio->order);
+  char* const staging = folio->staging;
+  bool unwritten;
+  {
+    MutexLock lock(shared_.LockOf(region.get(), folio->index));
+    unwritten = SettleUnwritten(region.get(), folio, zero, content.hash);
+    if (!unwritten) {
+      folio->hash = content.hash;
+      folio->stored = false;
+      const core::ClusterGrant grant = shared_.swap.GrantOf(folio->entry);
+      const Sums sums =
+          SumsOf(content, grant, folio->entry.slot(), folio->order);
+      shared_.swap.SetSums(folio->entry, folio->order, /*zero=*/false,
+                           absl::MakeSpan(sums.data(), PartsOf(folio->order)));
+    }
+  }
+  if (unwritten) {
+    Release(folio, staging, huge);
+  } else {
+    StartPut(folio, std::move(region), huge);
+  }
+}
+
+bool TakeOut::SettleUnwritten(Region* region, core::Folio* folio, bool zero,
+                              uint64_t hash) {
+  if (zero) {
+    // Nothing is kept of it. If a fault took it back meanwhile, the map names
+    // the folio, and Disown finds nothing.
+    Disown(region, folio, PageWord(PageWord::Kind::kZero, 0));
+    folio->stored = false;
+    shared_.swap.FolioFreeSwap(folio);
+    shared_.counters.swpout_zero.Add();
+  } else if (folio->stored && folio->hash == hash &&
+             (folio->mapped || !IsCopyLost(folio))) {
+    if (!folio->mapped) {
+      shared_.swap.SwapCacheDelFolio(
+          folio, folio->group->Evict(PagesOf(folio->order)));
+    }
+    shared_.counters.swpout_clean.Add();
+  } else {
+    return false;
+  }
+  folio->writeback = false;
+  folio->staging = nullptr;
+  return true;
+}
+
+bool TakeOut::IsCopyLost(const core::Folio* folio) const {
+  return shared_.swap.IsRetired(folio->entry) ||
+         shared_.transport->IsLost(shared_.swap.GrantOf(folio->entry));
+}
+
+void TakeOut::Disown(Region* region, core::Folio* folio, PageWord word) {
+  PageMap& map = region->map();
+  if (map.IsSwapRun(folio->index, folio->order, folio->entry)) {
+    map.Set(folio->index, folio->order, word);
+    shared_.swap.PutEntries(folio->entry, PagesOf(folio->order));
+    shared_.counters.remote_pages.Sub(PagesOf(folio->order));
+    return;
+  }
+  for (uint32_t i = 0; i < PagesOf(folio->order); ++i) {
+    if (map.Get(folio->index + i) != PageWord::Swap(folio->entry + i)) continue;
+    map.Set(folio->index + i, 0, word);
+    shared_.swap.PutEntries(folio->entry + i, 1);
+    shared_.counters.remote_pages.Sub(1);
+  }
+}
+
+}  // namespace farswap::pager

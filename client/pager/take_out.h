@@ -1,0 +1,125 @@
+// Taking one folio out, from its region to its slots.
+//
+// The way of a folio out:
+//   1. A victim is isolated from its group's LRU.
+//   2. Under its block's lock: slots (its old ones, if it has any); the page
+//      map's words become kSwap; the pages are moved to staging; uncharged.
+//      From here a fault finds the folio in the swap cache, its bytes in
+//      staging, stable.
+//   3. Without a lock: hash. All zeros: nothing is kept. As stored: nothing is
+//      sent. Else: sums into the table, and a put.
+//   4. Put done, nobody took the folio back: its words become Shadow, and the
+//      staging is free.
+// A put that found its cluster lost takes new slots and starts over: the bytes
+// are still here. A folio that cannot go whole, because free slots are too
+// scattered or because the program's map changes inside it, goes in parts.
+//
+// Thread-safe.
+#ifndef FARSWAP_CLIENT_PAGER_TAKE_OUT_H_
+#define FARSWAP_CLIENT_PAGER_TAKE_OUT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "client/pager/cluster_supply.h"
+#include "client/pager/shared.h"
+#include "common/mutex.h"
+
+namespace farswap::pager {
+
+class TakeOut {
+ public:
+  // `progress` is called, with no lock held, when staging and a put's place
+  // have come free; `lost`, with a block's lock held, when RehomeAll has work.
+  TakeOut(Shared* shared, ClusterSupply* clusters,
+          std::function<void()> progress, std::function<void()> lost);
+  // REQUIRES: the transport is shut down.
+  ~TakeOut();
+  TakeOut(const TakeOut&) = delete;
+  TakeOut& operator=(const TakeOut&) = delete;
+
+  enum class Step {
+    kTaken,    // All of it, or a part.
+    kSkipped,  // Being written, pinned, gone: another one may do.
+    kNoRoom,   // No staging, no place for a put, or no slots: later.
+  };
+  // Takes out a folio that the caller isolated; takes over his reference.
+  // Adds the pages to `*taken`. Waits at most a moment (2 ms) for staging, and
+  // for a grant of clusters as ClusterSupply does, until `until`.
+  // REQUIRES: the caller is in Shared::grace.
+  Step Run(core::Folio* folio, SteadyTime until, uint64_t* taken);
+
+  // Gives new slots to folios whose put found its cluster lost, as far as
+  // there are any.
+  void RehomeAll();
+
+ private:
+  class WriteBack;
+  enum class Captured {
+    kYes,
+    kNo,
+    kNotWhole,  // EINVAL: its parts may go one by one.
+    kNoSlots,
+    kNoRoom
+  };
+  enum class Rehomed { kRestarted, kNotNeeded, kNoSlots };
+
+  // A place among the transport's max_puts: taken before a folio is captured,
+  // given back when it needs no put or its put is done.
+  bool ReservePut();
+  void ReleasePut();
+
+  // Step 2 and, if it says kYes, on.
+  Captured TryCapture(core::Folio* folio, SteadyTime until);
+  Captured CaptureTo(core::Folio* folio, char* staging, SteadyTime until);
+  // Takes over the staging if it says kYes.
+  Captured Capture(core::Folio* folio, char* staging);
+  Captured CaptureLocked(Region* region, core::Folio* folio, char* staging);
+  void UndoCapture(Region* region, core::Folio* folio, char* staging,
+                   OpResult moved, bool new_slots);
+
+  // Cuts an isolated folio into smaller ones, and takes those out.
+  Step RunParts(core::Folio* folio, SteadyTime until, uint64_t* taken);
+  // The parts of the folio, in its place: isolated, a reference each. None if
+  // it is not mapped any more, or there is no memory for them.
+  std::vector<core::Folio*> Split(core::Folio* folio);
+  std::vector<core::Folio*> AllocateParts(core::Folio* folio, int order);
+
+  // Step 3; takes over the reference of the page map.
+  void Settle(core::Folio* folio, std::shared_ptr<Region> region, bool huge);
+  // Whether the folio needs no put, and is dealt with.
+  bool SettleUnwritten(Region* region, core::Folio* folio, bool zero,
+                       uint64_t hash);
+  // Whether the copy in the slots is known to be gone.
+  bool IsCopyLost(const core::Folio* folio) const;
+  // The folio's own words, of those that still name its slots, become
+  // `word`; their slots have one owner less.
+  void Disown(Region* region, core::Folio* folio, PageWord word);
+
+  // Step 4.
+  void StartPut(core::Folio* folio, std::shared_ptr<Region> region, bool huge);
+  void PutDone(std::unique_ptr<WriteBack> put, const absl::Status& status);
+  // Gives back the staging, the I/O's reference and the put's place.
+  void Release(core::Folio* folio, char* staging, bool huge);
+
+  // A put's cluster is lost: gives the folio new slots, to be put again.
+  Rehomed Rehome(WriteBack* put);
+  // What names the old folio's slots names the fresh one's from now on.
+  void RenameLocked(Region* region, core::Folio* old, core::Folio* fresh);
+
+  Shared& shared_;
+  ClusterSupply& clusters_;
+  const std::function<void()> progress_;
+  const std::function<void()> lost_;
+  std::atomic<int> puts_{0};
+
+  Mutex mu_;
+  std::vector<std::unique_ptr<WriteBack>> lost_puts_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_TAKE_OUT_H_

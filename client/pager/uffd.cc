@@ -1,0 +1,255 @@
+#include "client/pager/uffd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/units.h"
+
+namespace farswap::pager {
+namespace {
+
+// From include/uapi/linux/userfaultfd.h and fs.h of Linux 6.8; Debian 12
+// installs the headers of 6.1.
+constexpr uint64_t kFeaturePoison = 1 << 14;
+constexpr uint64_t kFeatureMove = 1 << 16;
+
+struct MoveArg {
+  uint64_t dst;
+  uint64_t src;
+  uint64_t len;
+  uint64_t mode;
+  int64_t move;
+};
+static_assert(sizeof(MoveArg) == 40);
+constexpr uint64_t kIoctlMove = _IOWR(UFFDIO, 0x05, MoveArg);
+
+struct PoisonArg {
+  uffdio_range range;
+  uint64_t mode;
+  int64_t updated;
+};
+static_assert(sizeof(PoisonArg) == 32);
+constexpr uint64_t kIoctlPoison = _IOWR(UFFDIO, 0x08, PoisonArg);
+
+struct PageRegion {
+  uint64_t start;
+  uint64_t end;
+  uint64_t categories;
+};
+
+struct ScanArg {
+  uint64_t size;
+  uint64_t flags;
+  uint64_t start;
+  uint64_t end;
+  uint64_t walk_end;
+  uint64_t vec;
+  uint64_t vec_len;
+  uint64_t max_pages;
+  uint64_t category_inverted;
+  uint64_t category_mask;
+  uint64_t category_anyof_mask;
+  uint64_t return_mask;
+};
+static_assert(sizeof(ScanArg) == 96);
+constexpr uint64_t kIoctlPagemapScan = _IOWR('f', 16, ScanArg);
+constexpr uint64_t kPagePresent = 1 << 3;
+constexpr uint64_t kPageSwapped = 1 << 4;
+constexpr uint64_t kPageHuge = 1 << 6;
+
+// How often an operation that the kernel stopped half-way goes on before it
+// gives up with EAGAIN. Each turn either did a page or lost a race.
+constexpr int kMaxTurns = 4096;
+
+uint64_t U64(const void* p) { return reinterpret_cast<uint64_t>(p); }
+
+// The four ways these ioctls answer: all done (0); part done (EAGAIN with a
+// positive count, the cause hidden until the rest is tried); nothing done
+// (the errno, also in the field, negated); a bad argument (the field is
+// untouched, so it is zeroed before). `Try(offset, &done)` runs one ioctl for
+// the rest of the range and returns its errno.
+template <typename Try>
+OpResult Repeat(size_t bytes, Try&& attempt) {
+  OpResult result;
+  for (int turn = 0; turn < kMaxTurns; ++turn) {
+    int64_t done = 0;
+    const int error = attempt(result.done, &done);
+    if (error == 0) return {0, bytes};
+    if (done > 0) result.done += static_cast<size_t>(done);
+    const bool partial = error == EAGAIN && done > 0;
+    if (!partial) return {error, result.done};
+    if (result.done >= bytes) return {0, bytes};
+  }
+  result.error = EAGAIN;
+  return result;
+}
+
+int Ioctl(int fd, uint64_t request, void* arg) {
+  return ioctl(fd, request, arg) == 0 ? 0 : errno;
+}
+
+OpResult Move(int fd, char* to, char* from, size_t bytes) {
+  return Repeat(bytes, [&](size_t at, int64_t* done) {
+    MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
+    const int error = Ioctl(fd, kIoctlMove, &arg);
+    *done = arg.move;
+    return error;
+  });
+}
+
+// /dev/userfaultfd is preferred: its permissions say who may page, where the
+// system call asks for a capability.
+absl::StatusOr<int> Open() {
+  const int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+  if (dev >= 0) {
+    const int fd = ioctl(dev, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+    const int error = errno;
+    close(dev);
+    if (fd >= 0) return fd;
+    if (error == EMFILE || error == ENFILE) {
+      return absl::ResourceExhaustedError("no file descriptor is left");
+    }
+  }
+  const int fd =
+      static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+  if (fd >= 0) return fd;
+  if (errno == ENOSYS) {
+    return absl::UnimplementedError(
+        "this kernel has no userfaultfd; Linux 6.8 or newer is needed");
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("userfaultfd is refused (", std::strerror(errno),
+                   "): run with CAP_SYS_PTRACE, or allow this user to open "
+                   "/dev/userfaultfd; in containers also mind seccomp"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Uffd>> Uffd::Create() {
+  absl::StatusOr<int> fd = Open();
+  if (!fd.ok()) return fd.status();
+  uffdio_api api{};
+  api.api = UFFD_API;
+  api.features = kFeatureMove | kFeaturePoison | UFFD_FEATURE_EXACT_ADDRESS |
+                 UFFD_FEATURE_THREAD_ID;
+  const int error = Ioctl(*fd, UFFDIO_API, &api);
+  const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  std::unique_ptr<Uffd> uffd(new Uffd(*fd, pagemap));
+  if (error != 0) {
+    return absl::UnimplementedError(
+        "this kernel's userfaultfd cannot move or poison pages; Linux 6.8 or "
+        "newer is needed");
+  }
+  if (pagemap < 0) {
+    return absl::PermissionDeniedError("/proc/self/pagemap cannot be opened");
+  }
+  return uffd;
+}
+
+Uffd::~Uffd() {
+  close(fd_);
+  if (pagemap_fd_ >= 0) close(pagemap_fd_);
+}
+
+absl::Status Uffd::Register(char* at, size_t bytes) {
+  uffdio_register arg{};
+  arg.range = {U64(at), bytes};
+  arg.mode = UFFDIO_REGISTER_MODE_MISSING;
+  const int error = Ioctl(fd_, UFFDIO_REGISTER, &arg);
+  if (error == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(error, "userfaultfd does not register a range");
+}
+
+absl::Status Uffd::Unregister(char* at, size_t bytes) {
+  uffdio_range range{U64(at), bytes};
+  const int error = Ioctl(fd_, UFFDIO_UNREGISTER, &range);
+  if (error == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(error, "userfaultfd does not let a range go");
+}
+
+std::optional<Fault> Uffd::Next(int stop_fd) {
+  for (;;) {
+    uffd_msg msg;
+    const ssize_t n = read(fd_, &msg, sizeof(msg));
+    if (n == sizeof(msg) && msg.event == UFFD_EVENT_PAGEFAULT) {
+      return Fault{reinterpret_cast<char*>(msg.arg.pagefault.address),
+                   msg.arg.pagefault.feat.ptid,
+                   (msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0};
+    }
+    // No events were asked for, so what is not a fault is "nothing there":
+    // EAGAIN, or EINTR. Waiting for either descriptor needs no bound: the
+    // wait is for work, and stop_fd ends it.
+    pollfd fds[2] = {{fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}};
+    poll(fds, 2, -1);
+    if (fds[1].revents != 0) return std::nullopt;
+  }
+}
+
+OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
+  return Repeat(bytes, [&](size_t at, int64_t* done) {
+    uffdio_copy arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
+    const int error = Ioctl(fd_, UFFDIO_COPY, &arg);
+    *done = arg.copy;
+    return error;
+  });
+}
+
+OpResult Uffd::MoveIn(char* to, char* from, size_t bytes) {
+  return Move(fd_, to, from, bytes);
+}
+
+OpResult Uffd::MoveOut(char* to, char* from, size_t bytes) {
+  return Move(fd_, to, from, bytes);
+}
+
+OpResult Uffd::Zap(char* at, size_t bytes) {
+  if (madvise(at, bytes, MADV_DONTNEED) == 0) return {0, bytes};
+  return {errno, 0};
+}
+
+OpResult Uffd::Poison(char* at, size_t bytes) {
+  return Repeat(bytes, [&](size_t offset, int64_t* done) {
+    PoisonArg arg{{U64(at + offset), bytes - offset}, 0, 0};
+    const int error = Ioctl(fd_, kIoctlPoison, &arg);
+    *done = arg.updated;
+    return error;
+  });
+}
+
+OpResult Uffd::Wake(char* at, size_t bytes) {
+  uffdio_range range{U64(at), bytes};
+  const int error = Ioctl(fd_, UFFDIO_WAKE, &range);
+  return {error, error == 0 ? bytes : 0};
+}
+
+bool Uffd::Scan(const char* at, size_t bytes, uint64_t categories) {
+  PageRegion found{};
+  ScanArg arg{};
+  arg.size = sizeof(arg);
+  arg.start = U64(at);
+  arg.end = U64(at) + bytes;
+  arg.vec = U64(&found);
+  arg.vec_len = 1;
+  arg.category_anyof_mask = categories;
+  arg.return_mask = categories;
+  return ioctl(pagemap_fd_, kIoctlPagemapScan, &arg) == 1 &&
+         found.start == arg.start;
+}
+
+bool Uffd::IsPresent(const char* at) {
+  return Scan(at, kPageBytes, kPagePresent | kPageSwapped);
+}
+
+bool Uffd::IsHuge(const char* at) { return Scan(at, kPageBytes, kPageHuge); }
+
+}  // namespace farswap::pager

@@ -1,0 +1,63 @@
+// userfaultfd(2), and PAGEMAP_SCAN beside it: the one file that knows them.
+//
+// Definitions newer than the installed headers (6.1) are in uffd.cc, their
+// layouts asserted.
+//
+// Thread-safe. Next is for one reader at a time.
+#ifndef FARSWAP_CLIENT_PAGER_UFFD_H_
+#define FARSWAP_CLIENT_PAGER_UFFD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/pager/address_space.h"
+
+namespace farswap::pager {
+
+// A page fault that waits to be resolved.
+struct Fault {
+  char* address = nullptr;  // Exact, not aligned.
+  uint32_t tid = 0;         // Of the thread that waits.
+  bool write = false;
+};
+
+class Uffd final : public AddressSpace {
+ public:
+  // Errors: PermissionDenied (what privilege is missing), Unimplemented (the
+  // kernel lacks a feature; names it).
+  static absl::StatusOr<std::unique_ptr<Uffd>> Create();
+  ~Uffd() override;
+
+  // Missing pages of the range become faults from now on. The range must be
+  // empty: what is present is not seen.
+  absl::Status Register(char* at, size_t bytes);
+  absl::Status Unregister(char* at, size_t bytes);
+
+  // Waits for a fault, or until `stop_fd` is readable: then nullopt. Between
+  // reading and returning nothing can fail.
+  std::optional<Fault> Next(int stop_fd);
+
+  OpResult CopyIn(char* to, const char* from, size_t bytes) override;
+  OpResult MoveIn(char* to, char* from, size_t bytes) override;
+  OpResult MoveOut(char* to, char* from, size_t bytes) override;
+  OpResult Zap(char* at, size_t bytes) override;
+  OpResult Poison(char* at, size_t bytes) override;
+  OpResult Wake(char* at, size_t bytes) override;
+  bool IsPresent(const char* at) override;
+  bool IsHuge(const char* at) override;
+
+ private:
+  Uffd(int fd, int pagemap_fd) : fd_(fd), pagemap_fd_(pagemap_fd) {}
+  bool Scan(const char* at, size_t bytes, uint64_t categories);
+
+  const int fd_;
+  const int pagemap_fd_;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_UFFD_H_
