@@ -1,0 +1,353 @@
+// The C API: what is checked and translated on the way to the pager.
+#include "client/runtime/farswap.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "client/pager/pager.h"
+#include "client/pager/thread.h"
+#include "client/remote/grpc_transport.h"
+#include "client/runtime/options.h"
+#include "client/runtime/sized_struct.h"
+#include "client/runtime/stats_json.h"
+#include "client/runtime/status_errno.h"
+#include "common/address.h"
+#include "common/units.h"
+
+// A child is destroyed before its parent, which counts its children.
+struct farswap_client {
+  std::unique_ptr<farswap::pager::Pager> pager;
+  const pid_t process = getpid();
+  std::atomic<int> groups{0};
+};
+
+struct farswap_group {
+  farswap_client* client;
+  farswap::pager::Group* group;
+  std::atomic<int> regions{0};
+};
+
+struct farswap_region {
+  farswap_group* group;
+  farswap::pager::Region* region;
+};
+
+namespace farswap::runtime {
+namespace {
+
+// Our code does not throw, but the libraries below it may run out of memory,
+// and no exception may cross into C or end a thread.
+template <typename Body>
+absl::Status Guarded(Body&& body) noexcept {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("out of memory");
+  } catch (const std::exception& e) {
+    return absl::InternalError(e.what());
+  } catch (...) {
+    return absl::InternalError("unknown exception");
+  }
+}
+
+// Runs the body of a function of the API.
+template <typename Body>
+int Call(Body&& body) noexcept {
+  return Report(Guarded(body));
+}
+
+// Runs `body` where every signal is blocked. Threads begin with the mask of
+// their creator, and so do those that gRPC starts below: a handler of the
+// program's may touch far memory, and on a thread that far memory waits for
+// that would be for long. Not in the caller's thread, whose ^C is to work.
+template <typename Body>
+absl::Status WithoutSignals(Body&& body) {
+  absl::Status result;
+  auto thread =
+      pager::StartThread("farswap-call", [&] { result = Guarded(body); });
+  if (!thread.has_value()) {
+    return absl::ResourceExhaustedError("the system has no thread left");
+  }
+  thread->join();
+  return result;
+}
+
+absl::Status Null(const char* what) {
+  return absl::InvalidArgumentError(absl::StrCat(what, " is NULL"));
+}
+
+absl::Status Forked() {
+  return absl::PermissionDeniedError(
+      "this process was forked from one that has far memory, and has none "
+      "itself until it executes a program");
+}
+
+// Whose memory and threads a client is of: a forked child has but a copy of
+// the handle, and what it would close is its parent's session.
+absl::Status Usable(const farswap_client* client) {
+  if (client == nullptr) return Null("client");
+  return client->process == getpid() ? absl::OkStatus() : Forked();
+}
+
+// gRPC that was used before a fork does not work after it.
+absl::Status CheckNeverForked() {
+  static std::atomic<pid_t> first{0};
+  pid_t expected = 0;
+  const pid_t self = getpid();
+  const bool same =
+      first.compare_exchange_strong(expected, self) || expected == self;
+  return same ? absl::OkStatus() : Forked();
+}
+
+absl::Status Busy(int children, const char* what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(children, " ", what, " left; destroy them first"));
+}
+
+// Not into memory that the caller has not got: `size` is the caller's.
+template <typename T>
+void Init(T* options, size_t size, const T& defaults) {
+  if (options == nullptr || size < sizeof(size_t)) return;
+  if (size > kMaxSizedStruct) return;
+  options->size = size;
+  (void)WriteSized(defaults, options, "options");
+}
+
+farswap_stats ToStats(const pager::PagerStats& from) {
+  farswap_stats to = {};
+  to.faults = from.faults;
+  to.faults_failed = from.faults_failed;
+  to.refaults = from.refaults;
+  std::copy(from.swpin.begin(), from.swpin.end(), to.swpin);
+  std::copy(from.swpout.begin(), from.swpout.end(), to.swpout);
+  to.swpin_zero = from.swpin_zero;
+  to.swpout_zero = from.swpout_zero;
+  to.swpout_clean = from.swpout_clean;
+  to.swpin_cached = from.swpin_cached;
+  to.swpin_bytes = from.swpin_bytes;
+  to.swpout_bytes = from.swpout_bytes;
+  to.thp_swpin = from.thp_swpin;
+  to.thp_swpin_fallback = from.thp_swpin_fallback;
+  to.resident_bytes = from.resident_bytes;
+  to.resident_peak_bytes = from.resident_peak_bytes;
+  to.remote_bytes = from.remote_bytes;
+  to.remote_peak_bytes = from.remote_peak_bytes;
+  to.fault_ns_p50 = from.fault_ns_p50;
+  to.fault_ns_p99 = from.fault_ns_p99;
+  to.fault_ns_p999 = from.fault_ns_p999;
+  to.fault_ns_max = from.fault_ns_max;
+  to.retries = from.retries;
+  to.checksum_errors = from.checksum_errors;
+  to.pages_lost = from.pages_lost;
+  return to;
+}
+static_assert(FARSWAP_ORDERS == kOrders);
+
+absl::StatusOr<std::unique_ptr<pager::Pager>> Connect(
+    const farswap_client_options& options) {
+  auto servers = ParseServers(options.servers);
+  if (!servers.ok()) return servers.status();
+  remote::GrpcTransport::Options to_server;
+  to_server.servers = *std::move(servers);
+  to_server.client_name = options.name;
+  to_server.fault_deadline =
+      std::chrono::milliseconds(options.fault_deadline_ms);
+  auto transport = remote::GrpcTransport::Create(to_server);
+  if (!transport.ok()) return transport.status();
+  pager::PagerOptions paging;
+  paging.fault_deadline = to_server.fault_deadline;
+  paging.staging_bytes = options.staging_bytes;
+  return pager::Pager::Create(paging, *std::move(transport));
+}
+
+absl::Status OpenClient(const farswap_client_options* options,
+                        farswap_client** client) {
+  if (client == nullptr) return Null("client");
+  *client = nullptr;
+  const auto read = ReadOptions(options);
+  if (!read.ok()) return read.status();
+  absl::Status status = CheckNeverForked();
+  if (!status.ok()) return status;
+  return WithoutSignals([&]() -> absl::Status {
+    auto pager = Connect(*read);
+    if (!pager.ok()) return pager.status();
+    auto opened = std::make_unique<farswap_client>();
+    opened->pager = *std::move(pager);
+    *client = opened.release();
+    return absl::OkStatus();
+  });
+}
+
+absl::Status CloseClient(farswap_client* client) {
+  absl::Status status = Usable(client);
+  if (!status.ok()) return status;
+  if (const int groups = client->groups; groups > 0) {
+    return Busy(groups, "groups are");
+  }
+  return WithoutSignals([&] {
+    delete client;
+    return absl::OkStatus();
+  });
+}
+
+absl::Status CreateGroup(farswap_client* client,
+                         const farswap_group_options* options,
+                         farswap_group** group) {
+  if (group == nullptr) return Null("group");
+  *group = nullptr;
+  absl::Status status = Usable(client);
+  if (!status.ok()) return status;
+  const auto read = ReadOptions(options);
+  if (!read.ok()) return read.status();
+  auto handle = std::make_unique<farswap_group>();
+  auto created = client->pager->CreateGroup(read->local_limit);
+  if (!created.ok()) return created.status();
+  handle->client = client;
+  handle->group = *created;
+  ++client->groups;
+  *group = handle.release();
+  return absl::OkStatus();
+}
+
+absl::Status DestroyGroup(farswap_group* group) {
+  if (group == nullptr) return Null("group");
+  farswap_client* const client = group->client;
+  absl::Status status = Usable(client);
+  if (!status.ok()) return status;
+  if (const int regions = group->regions; regions > 0) {
+    return Busy(regions, "regions are");
+  }
+  status = client->pager->DestroyGroup(group->group);
+  if (!status.ok()) return status;
+  delete group;
+  --client->groups;
+  return absl::OkStatus();
+}
+
+absl::Status CreateRegion(farswap_group* group,
+                          const farswap_region_options* options,
+                          farswap_region** region) {
+  if (region == nullptr) return Null("region");
+  *region = nullptr;
+  if (group == nullptr) return Null("group");
+  absl::Status status = Usable(group->client);
+  if (!status.ok()) return status;
+  const auto read = ReadOptions(options);
+  if (!read.ok()) return read.status();
+  pager::RegionOptions wanted;
+  wanted.bytes = AlignUp(read->bytes, kPmdBytes);
+  wanted.fail_policy = read->fail_policy == FARSWAP_FAIL_ABORT
+                           ? pager::FailPolicy::kAbort
+                           : pager::FailPolicy::kPoison;
+  wanted.huge = read->huge != 0;
+  auto handle = std::make_unique<farswap_region>();
+  auto created = group->client->pager->CreateRegion(group->group, wanted);
+  if (!created.ok()) return created.status();
+  handle->group = group;
+  handle->region = *created;
+  ++group->regions;
+  *region = handle.release();
+  return absl::OkStatus();
+}
+
+absl::Status DestroyRegion(farswap_region* region) {
+  if (region == nullptr) return Null("region");
+  farswap_group* const group = region->group;
+  absl::Status status = Usable(group->client);
+  if (!status.ok()) return status;
+  status = group->client->pager->DestroyRegion(region->region);
+  if (!status.ok()) return status;
+  delete region;
+  --group->regions;
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace farswap::runtime
+
+namespace rt = farswap::runtime;
+
+void farswap_client_options_init(farswap_client_options* options, size_t size) {
+  rt::Init(options, size, rt::DefaultClientOptions());
+}
+
+void farswap_group_options_init(farswap_group_options* options, size_t size) {
+  rt::Init(options, size, rt::DefaultGroupOptions());
+}
+
+void farswap_region_options_init(farswap_region_options* options, size_t size) {
+  rt::Init(options, size, rt::DefaultRegionOptions());
+}
+
+int farswap_client_open(const farswap_client_options* options,
+                        farswap_client** client) {
+  return rt::Call([&] { return rt::OpenClient(options, client); });
+}
+
+int farswap_client_close(farswap_client* client) {
+  return rt::Call([&] { return rt::CloseClient(client); });
+}
+
+int farswap_group_create(farswap_client* client,
+                         const farswap_group_options* options,
+                         farswap_group** group) {
+  return rt::Call([&] { return rt::CreateGroup(client, options, group); });
+}
+
+int farswap_group_destroy(farswap_group* group) {
+  return rt::Call([&] { return rt::DestroyGroup(group); });
+}
+
+int farswap_region_create(farswap_group* group,
+                          const farswap_region_options* options,
+                          farswap_region** region) {
+  return rt::Call([&] { return rt::CreateRegion(group, options, region); });
+}
+
+int farswap_region_destroy(farswap_region* region) {
+  return rt::Call([&] { return rt::DestroyRegion(region); });
+}
+
+void* farswap_region_address(const farswap_region* region) {
+  return region == nullptr ? nullptr : region->region->address();
+}
+
+uint64_t farswap_region_length(const farswap_region* region) {
+  return region == nullptr ? 0 : region->region->length();
+}
+
+int farswap_client_stats(const farswap_client* client, farswap_stats* stats) {
+  return rt::Call([&]() -> absl::Status {
+    absl::Status status = rt::Usable(client);
+    if (!status.ok()) return status;
+    return rt::WriteSized(rt::ToStats(client->pager->Stats()), stats,
+                          "farswap_stats");
+  });
+}
+
+char* farswap_client_stats_json(const farswap_client* client) {
+  char* json = nullptr;
+  rt::Call([&]() -> absl::Status {
+    absl::Status status = rt::Usable(client);
+    if (!status.ok()) return status;
+    json = strdup(rt::StatsJson(rt::ToStats(client->pager->Stats())).c_str());
+    return json != nullptr ? absl::OkStatus()
+                           : absl::ResourceExhaustedError("out of memory");
+  });
+  return json;
+}
+
+const char* farswap_strerror(int error) { return rt::Describe(error); }
+
+const char* farswap_last_error(void) { return rt::LastError(); }

@@ -1,0 +1,211 @@
+/* farswap.h - far memory for a linked program. C99 and C++.
+ *
+ * A client talks to memory servers. A group limits how much of its regions is
+ * local. A region is a range of addresses whose pages live locally or on a
+ * server, moved by page faults; the program reads and writes it as memory.
+ *
+ * Conventions, of every function:
+ *  - 0 or a positive value is success; a negative value is -errno, and errno
+ *    itself means nothing. farswap_strerror() names it, farswap_last_error()
+ *    tells the whole story of the calling thread's last failure. Beside the
+ *    errors that are named, any may return -EINVAL (a NULL), -ENOMEM, -EIO,
+ *    and -EPERM in a forked child.
+ *  - Option structs begin with their size. farswap_*_options_init(&options,
+ *    sizeof(options)) sets it and the defaults; it is told the size because a
+ *    library newer than its caller must not write past the caller's struct.
+ *    Such a library uses the defaults for fields that the caller's struct
+ *    does not have. An older one refuses fields that it does not know, unless
+ *    they are zero. Structs and strings are copied: they may go after the call.
+ *  - Handles are opaque, and may be used from any thread, by several at once.
+ *    A call that fails makes no handle, and destroys none. One that destroyed
+ *    its handle was the last to use it: neither a second destroy nor any other
+ *    call may follow, or be under way. Children go before their parents.
+ *  - No function throws. None is async-signal-safe; but handlers may touch far
+ *    memory: they do not run on the library's threads, where every signal is
+ *    blocked (gRPC's among them, unless the program started gRPC before).
+ *  - After fork() the parent goes on, and the child has no far memory: its
+ *    pages are not mapped there (SIGSEGV, never zeros), and what takes a
+ *    handle or makes one is -EPERM, until it executes a program.
+ *
+ * Rules for the program:
+ *  - It does not munmap, mremap, mprotect, madvise or mlock a region's pages,
+ *    nor mlockall.
+ *  - It gives pages to the kernel to be copied within a call, as read, write,
+ *    send and recv do. What the kernel keeps by reference is not safe:
+ *    vmsplice and MSG_ZEROCOPY, and O_DIRECT or asynchronous I/O where the
+ *    file system takes references instead of pins (NFS and FUSE do). The page
+ *    may be taken out meanwhile, and what the kernel then reads or writes is
+ *    somebody else's. Such I/O goes through a buffer of plain memory.
+ *  - What the kernel pins (O_DIRECT on ext4 and XFS, registered io_uring
+ *    buffers, RDMA) stays where it is, and counts as local while it does: much
+ *    less than the limit is to be pinned at a time.
+ *  - It closes no descriptors but its own (no closefrom or close_range over
+ *    the library's): without them pages that are out read as zeros.
+ */
+#ifndef FARSWAP_H_
+#define FARSWAP_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FARSWAP_VERSION_MAJOR 0
+#define FARSWAP_VERSION_MINOR 1
+
+#if defined(__GNUC__)
+#define FARSWAP_API __attribute__((visibility("default")))
+#else
+#define FARSWAP_API
+#endif
+
+typedef struct farswap_client farswap_client;
+typedef struct farswap_group farswap_group;
+typedef struct farswap_region farswap_region;
+
+/* What becomes of a fault that cannot be served: its deadline passed, its
+ * contents are lost, its checksum is wrong. Never zeros, never old bytes. */
+typedef enum {
+  /* The page is poisoned: this and every later touch is SIGBUS. */
+  FARSWAP_FAIL_POISON = 0,
+  /* The process is aborted. */
+  FARSWAP_FAIL_ABORT = 1,
+} farswap_fail_policy;
+
+typedef struct {
+  size_t size; /* Of this struct, as the caller knows it. */
+  /* Servers: "HOST:PORT" or "unix:PATH", comma-separated. Required. This
+   * version takes one. */
+  const char* servers;
+  /* How long a fault waits for a server before it fails. Milliseconds.
+   * Default 60000, at least 100. */
+  uint64_t fault_deadline_ms;
+  /* Local memory for folios on their way in and out, beyond the groups'
+   * limits. Bytes, a multiple of 2 MiB. Default 32 MiB, at least 8 MiB. */
+  uint64_t staging_bytes;
+  /* For people, in the server's list of sessions. Default: the program. */
+  const char* name;
+} farswap_client_options;
+
+/* As the other _init functions: `size` is sizeof(*options). Does nothing if
+ * that is no struct's size, or `options` is NULL. */
+FARSWAP_API void farswap_client_options_init(farswap_client_options* options,
+                                             size_t size);
+
+/* Connects, opens a session, starts the library's threads. Waits up to 10 s
+ * for the server.
+ *  -EINVAL        an option is wrong, or the server refuses it
+ *  -EPERM         no privilege for userfaultfd: needs CAP_SYS_PTRACE or
+ *                 access to /dev/userfaultfd
+ *  -ENOSYS        the kernel lacks something: Linux 6.8 is needed
+ *  -EHOSTUNREACH  no server answered */
+FARSWAP_API int farswap_client_open(const farswap_client_options* options,
+                                    farswap_client** client);
+
+/* Ends the threads, gives the clusters back, frees the handle. Takes seconds at
+ * most, also if the server is away; but as long as a server at the other end
+ * of a Unix socket is stopped (SIGSTOP) amid a write to it.
+ *  -EBUSY  a group is left */
+FARSWAP_API int farswap_client_close(farswap_client* client);
+
+typedef struct {
+  size_t size;
+  /* Local memory of the group's regions together. Bytes, at least 8 MiB.
+   * Required. A hard limit. */
+  uint64_t local_limit;
+} farswap_group_options;
+
+FARSWAP_API void farswap_group_options_init(farswap_group_options* options,
+                                            size_t size);
+
+/*  -EINVAL  the limit is too small */
+FARSWAP_API int farswap_group_create(farswap_client* client,
+                                     const farswap_group_options* options,
+                                     farswap_group** group);
+
+/*  -EBUSY  a region is left */
+FARSWAP_API int farswap_group_destroy(farswap_group* group);
+
+typedef struct {
+  size_t size;
+  /* Bytes; rounded up to 2 MiB. Required. Costs nothing until touched. */
+  uint64_t bytes;
+  int fail_policy; /* A farswap_fail_policy. */
+  /* 1 (default): pages are first given, and mapped, in 2 MiB where a whole
+   * block is untouched. 0: in 64 KiB, for regions touched sparsely. */
+  int huge;
+} farswap_region_options;
+
+FARSWAP_API void farswap_region_options_init(farswap_region_options* options,
+                                             size_t size);
+
+/* Maps an anonymous region; it reads as zeros until written.
+ *  -EINVAL  an option is wrong
+ *  -ENOMEM  no address space */
+FARSWAP_API int farswap_region_create(farswap_group* group,
+                                      const farswap_region_options* options,
+                                      farswap_region** region);
+
+/* Unmaps it and frees its slots. No thread may be touching it. */
+FARSWAP_API int farswap_region_destroy(farswap_region* region);
+
+/* The region's first byte, 2 MiB aligned, and its length in bytes, as rounded.
+ * Of a NULL region: NULL and 0. */
+FARSWAP_API void* farswap_region_address(const farswap_region* region);
+FARSWAP_API uint64_t farswap_region_length(const farswap_region* region);
+
+#define FARSWAP_ORDERS 10
+
+typedef struct {
+  size_t size;                     /* Set by the caller. */
+  uint64_t faults;                 /* Page fault messages served. */
+  uint64_t faults_failed;          /* Poisoned or aborted. */
+  uint64_t refaults;               /* Folios that came back from a server. */
+  uint64_t swpin[FARSWAP_ORDERS];  /* Folios read from a server, by order. */
+  uint64_t swpout[FARSWAP_ORDERS]; /* Folios written to a server. */
+  uint64_t swpin_zero;             /* Folios that came back as zeros, unread. */
+  uint64_t swpout_zero;            /* Zero folios taken out, unwritten. */
+  uint64_t swpout_clean;           /* Folios taken out unchanged, unwritten. */
+  uint64_t swpin_cached; /* Faults served from a folio on its way out. */
+  uint64_t swpin_bytes;
+  uint64_t swpout_bytes;
+  uint64_t thp_swpin;          /* 2 MiB folios swapped in and mapped huge. */
+  uint64_t thp_swpin_fallback; /* 2 MiB swap-ins that were not. */
+  uint64_t resident_bytes;     /* Of all groups, now. */
+  uint64_t resident_peak_bytes;
+  uint64_t remote_bytes; /* Bytes that are on a server only, now. */
+  uint64_t remote_peak_bytes;
+  uint64_t fault_ns_p50; /* From reading the message to resuming. */
+  uint64_t fault_ns_p99;
+  uint64_t fault_ns_p999;
+  uint64_t fault_ns_max;
+  uint64_t retries; /* Remote calls repeated. */
+  uint64_t checksum_errors;
+  uint64_t pages_lost;
+} farswap_stats;
+
+/* Fills as much of *stats as stats->size says, which the caller sets. Fields
+ * that the library does not know are zero. */
+FARSWAP_API int farswap_client_stats(const farswap_client* client,
+                                     farswap_stats* stats);
+
+/* The same as a JSON object with one member per field of farswap_stats. To be
+ * freed with free(). NULL on failure, of which farswap_last_error() tells. */
+FARSWAP_API char* farswap_client_stats_json(const farswap_client* client);
+
+/* The errno's name and meaning; `error` may be negative or positive. Valid
+ * until the thread's next call of it. */
+FARSWAP_API const char* farswap_strerror(int error);
+
+/* What went wrong in the calling thread's last failing call, in a sentence
+ * that says what would be right; "" before there was one. Valid until the
+ * thread's next call of the library. */
+FARSWAP_API const char* farswap_last_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FARSWAP_H_ */

@@ -1,0 +1,78 @@
+#include "client/runtime/stats_json.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+namespace farswap::runtime {
+namespace {
+
+struct Field {
+  const char* name;
+  size_t offset;
+  size_t bytes;
+};
+
+#define FARSWAP_FIELD(name) \
+  { #name, offsetof(farswap_stats, name), sizeof(farswap_stats::name) }
+constexpr Field kFields[] = {
+    FARSWAP_FIELD(faults),
+    FARSWAP_FIELD(faults_failed),
+    FARSWAP_FIELD(refaults),
+    FARSWAP_FIELD(swpin),
+    FARSWAP_FIELD(swpout),
+    FARSWAP_FIELD(swpin_zero),
+    FARSWAP_FIELD(swpout_zero),
+    FARSWAP_FIELD(swpout_clean),
+    FARSWAP_FIELD(swpin_cached),
+    FARSWAP_FIELD(swpin_bytes),
+    FARSWAP_FIELD(swpout_bytes),
+    FARSWAP_FIELD(thp_swpin),
+    FARSWAP_FIELD(thp_swpin_fallback),
+    FARSWAP_FIELD(resident_bytes),
+    FARSWAP_FIELD(resident_peak_bytes),
+    FARSWAP_FIELD(remote_bytes),
+    FARSWAP_FIELD(remote_peak_bytes),
+    FARSWAP_FIELD(fault_ns_p50),
+    FARSWAP_FIELD(fault_ns_p99),
+    FARSWAP_FIELD(fault_ns_p999),
+    FARSWAP_FIELD(fault_ns_max),
+    FARSWAP_FIELD(retries),
+    FARSWAP_FIELD(checksum_errors),
+    FARSWAP_FIELD(pages_lost),
+};
+#undef FARSWAP_FIELD
+
+// Every field is there, in order, and made of 64-bit numbers.
+constexpr bool Complete() {
+  size_t end = sizeof(farswap_stats::size);
+  for (const Field& field : kFields) {
+    if (field.offset != end || field.bytes % sizeof(uint64_t) != 0) {
+      return false;
+    }
+    end += field.bytes;
+  }
+  return end == sizeof(farswap_stats);
+}
+static_assert(Complete(), "a field of farswap_stats is not in kFields");
+
+}  // namespace
+
+std::string StatsJson(const farswap_stats& stats) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  const char* base = reinterpret_cast<const char*>(&stats);
+  for (const Field& field : kFields) {
+    uint64_t values[FARSWAP_ORDERS];
+    static_assert(sizeof(values) >= sizeof(stats.swpin));
+    std::memcpy(values, base + field.offset, field.bytes);
+    if (field.bytes == sizeof(uint64_t)) {
+      json[field.name] = values[0];
+    } else {
+      json[field.name] = values;
+    }
+  }
+  return json.dump();
+}
+
+}  // namespace farswap::runtime

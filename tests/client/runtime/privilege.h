@@ -1,0 +1,24 @@
+// Whether this process may page: what tests that need far memory ask first.
+#ifndef FARSWAP_TESTS_CLIENT_RUNTIME_PRIVILEGE_H_
+#define FARSWAP_TESTS_CLIENT_RUNTIME_PRIVILEGE_H_
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace farswap {
+
+inline bool HasUserfaultfd() {
+  const int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+  if (device >= 0) {
+    close(device);
+    return true;
+  }
+  const auto fd = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC));
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+}  // namespace farswap
+
+#endif  // FARSWAP_TESTS_CLIENT_RUNTIME_PRIVILEGE_H_
