@@ -1,0 +1,119 @@
+// What the swap table and the allocator cost. Run optimised:
+//   bazel run --config=opt //tests/bench:core_bench
+//
+// A number says what one operation costs on this machine with what else runs
+// on it: compare numbers of one run.
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "benchmark/benchmark.h"
+#include "client/core/folio.h"
+#include "client/core/swap_space.h"
+#include "common/units.h"
+
+namespace farswap::core {
+namespace {
+
+constexpr size_t kClusters = 64;
+
+struct Space {
+  FolioArena folios;
+  SwapSpace space{&folios};
+  std::vector<SwapEntry> entries;  // The first of each folio that is out.
+
+  Space() {
+    for (size_t i = 0; i < kClusters; ++i) space.AddCluster({i + 1, 1, 0});
+  }
+  SwapEntry Out(int order) {
+    Folio* folio = folios.Allocate(order, nullptr, nullptr, 0);
+    if (!space.FolioAllocSwap(folio)) std::abort();
+    const SwapEntry entry = folio->entry;
+    space.FolioDupSwap(folio);
+    space.SwapCacheDelFolio(folio, 0);
+    folios.Put(folio);
+    return entry;
+  }
+};
+
+// All clusters in use, by pages.
+Space& FullSpace() {
+  static Space* space = [] {
+    auto* made = new Space;
+    for (size_t i = 0; i < kClusters * kSlotsPerCluster; ++i) {
+      made->entries.push_back(made->Out(0));
+    }
+    return made;
+  }();
+  return *space;
+}
+
+// A word of a random slot: what a fault reads first.
+void BM_Lookup(benchmark::State& state) {
+  Space& space = FullSpace();
+  std::minstd_rand random(state.thread_index());
+  for (auto _ : state) {
+    const SwapEntry entry = space.entries[random() % space.entries.size()];
+    benchmark::DoNotOptimize(space.space.WordAt(entry));
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_Lookup)->ThreadRange(1, 2)->UseRealTime();
+
+// Allocate the slots of a folio and give them back.
+void BM_AllocFree(benchmark::State& state) {
+  const int order = static_cast<int>(state.range(0));
+  Space space;
+  Folio* folio = space.folios.Allocate(order, nullptr, nullptr, 0);
+  // One more folio keeps the cluster's table, as in use it mostly is.
+  space.Out(order);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(space.space.FolioAllocSwap(folio));
+    space.space.FolioFreeSwap(folio);
+  }
+  state.SetItemsProcessed(state.iterations() * PagesOf(order));
+  space.folios.Put(folio);
+}
+BENCHMARK(BM_AllocFree)->DenseRange(0, kMaxOrder);
+
+// The whole life of a folio's slots but for the I/O: out, and in again.
+void BM_OutAndIn(benchmark::State& state) {
+  const int order = static_cast<int>(state.range(0));
+  Space space;
+  for (auto _ : state) {
+    Folio* folio = space.folios.Allocate(order, nullptr, nullptr, 0);
+    space.space.FolioAllocSwap(folio);
+    const SwapEntry entry = folio->entry;
+    space.space.FolioDupSwap(folio);
+    space.space.SetSums(entry, order, /*zero=*/true, {});
+    space.space.SwapCacheDelFolio(folio, 0);
+    space.folios.Put(folio);
+    const CacheAlloc in =
+        space.space.SwapCacheAllocFolio(entry, 1u << order, [&](int wanted) {
+          return space.folios.Allocate(wanted, nullptr, nullptr, 0);
+        });
+    space.space.FolioPutSwap(in.folio);
+    space.space.FolioFreeSwap(in.folio);
+    space.folios.Put(in.folio);
+  }
+  state.SetItemsProcessed(state.iterations() * PagesOf(order));
+}
+BENCHMARK(BM_OutAndIn)->Arg(0)->Arg(kPartOrder)->Arg(kMaxOrder);
+
+// Several threads, each with its own folios.
+void BM_AllocFreeThreads(benchmark::State& state) {
+  static Space* space = new Space;
+  Folio* folio = space->folios.Allocate(0, nullptr, nullptr, 0);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(space->space.FolioAllocSwap(folio));
+    space->space.FolioFreeSwap(folio);
+  }
+  state.SetItemsProcessed(state.iterations());
+  space->folios.Put(folio);
+}
+BENCHMARK(BM_AllocFreeThreads)->ThreadRange(1, 2)->UseRealTime();
+
+}  // namespace
+}  // namespace farswap::core
+
+BENCHMARK_MAIN();
