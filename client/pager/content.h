@@ -20,13 +20,23 @@ struct Content {
   std::array<uint64_t, kPartsPerPmd> parts{};  // Of each part.
 };
 
+// Hashes of the parts are known: combines them.
+inline void CombineParts(Content* content, int order) {
+  content->hash = 0;
+  for (uint32_t i = 0; i < PartsOf(order); ++i) {
+    content->hash = CombineHash(content->hash, content->parts[i]);
+  }
+}
+
+inline size_t PartBytesOf(int order) { return BytesOf(order) / PartsOf(order); }
+
 inline Content HashContent(const char* bytes, int order) {
   Content content;
-  const size_t part_bytes = BytesOf(order) / PartsOf(order);
+  const size_t part_bytes = PartBytesOf(order);
   for (uint32_t i = 0; i < PartsOf(order); ++i) {
     content.parts[i] = HashPart(bytes + i * part_bytes, part_bytes);
-    content.hash = CombineHash(content.hash, content.parts[i]);
   }
+  CombineParts(&content, order);
   return content;
 }
 

@@ -55,6 +55,7 @@ struct Counters {
   Counter swpin_cached;  // Served from a folio on its way out.
   Counter swpin_bytes;
   Counter swpout_bytes;
+  Counter swap_ra;  // Blocks read ahead.
   Counter thp_swpin;
   Counter thp_swpin_fallback;
   Counter takeout_busy;  // EBUSY, EINVAL, ...: left resident.

@@ -46,6 +46,10 @@ void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
   service.again = again;
   RunTurns(&service);
   if (!service.relies) CountLatency(fault);
+  // Afterwards: what nobody waits for yet does not delay what somebody does.
+  if (service.stream && service.stream->ahead != 0) {
+    ahead_.Ask(region, service.page / kPagesPerPmd, service.stream->ahead);
+  }
 }
 
 void FaultPath::RunTurns(Service* service) {
@@ -123,6 +127,7 @@ FaultPath::Plan FaultPath::MakePlan(Service* service) {
   plan.kind = folio->reading ? Kind::kReading : Kind::kStaged;
   plan.orders = 1u << folio->order;
   if (folio->reading) {
+    if (folio->order == kPmdOrder) Advise(service);
     waiters_.Add(folio->id, service->fault);
     service->relies = true;
   }
@@ -145,15 +150,20 @@ uint32_t FaultPath::ZeroOrdersLocked(const Service& service) const {
   return orders;
 }
 
+const FaultSize::Advice& FaultPath::Advise(Service* service) const {
+  if (!service->stream) {
+    service->stream =
+        service->region->fault_size().Advise(service->page / kPagesPerPart);
+  }
+  return *service->stream;
+}
+
 uint32_t FaultPath::SwapInOrdersLocked(Service* service,
-                                       core::SwapEntry entry) {
+                                       core::SwapEntry entry) const {
   Region* const region = service->region;
   const PageMap& map = region->map();
   const uint64_t page = service->page;
-  if (!service->stream) {
-    service->stream =
-        region->fault_size().WantsWholeBlock(page / kPagesPerPart);
-  }
+  const bool whole = Advise(service).whole;
   // A part is fetched and verified whole, so its order is the least.
   const int least = shared_.swap.PartOrder(entry);
   uint32_t orders = 1u << least;
@@ -163,8 +173,7 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
                     entry.AlignedTo(kPartOrder))) {
     orders |= 1u << kPartOrder;
   }
-  if (*service->stream &&
-      region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
+  if (whole && region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
       map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap) {
     orders |= 1u << kPmdOrder;
   }

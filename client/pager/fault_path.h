@@ -28,6 +28,7 @@
 
 #include "absl/status/status.h"
 #include "client/pager/content.h"
+#include "client/pager/read_ahead.h"
 #include "client/pager/reclaim.h"
 #include "client/pager/shared.h"
 #include "client/pager/uffd.h"
@@ -38,7 +39,11 @@ namespace farswap::pager {
 class FaultPath {
  public:
   FaultPath(Shared* shared, Reclaim* reclaim)
-      : shared_(*shared), reclaim_(*reclaim) {}
+      : shared_(*shared),
+        reclaim_(*reclaim),
+        ahead_([this](Region* region, uint64_t block) {
+          return ReadBlock(region, block);
+        }) {}
   FaultPath(const FaultPath&) = delete;
   FaultPath& operator=(const FaultPath&) = delete;
 
@@ -46,6 +51,9 @@ class FaultPath {
   // mapped, poisoned, or its thread has been woken to try again; or another
   // worker is about to do one of these.
   void Serve(const Fault& fault, SteadyTime start);
+
+  // Reading ahead: on until it is stopped.
+  ReadAhead& ahead() { return ahead_; }
 
  private:
   enum class Turn { kDone, kAgain };
@@ -72,8 +80,9 @@ class FaultPath {
     Region* region = nullptr;
     uint64_t page = 0;  // In the region.
     SteadyTime deadline;
-    std::optional<bool> stream;  // Whether it wants its block, once asked.
-    absl::Status error;          // Why the last turn failed, if it did.
+    // Whether it wants its block, and what comes next; once asked.
+    std::optional<FaultSize::Advice> stream;
+    absl::Status error;  // Why the last turn failed, if it did.
     // Left to another worker's read.
     bool relies = false;
     // Faults that relied on a read of this one, to be served by this worker.
@@ -94,10 +103,15 @@ class FaultPath {
   void ServeOne(const Waiter& fault, std::vector<Waiter>* again);
   void RunTurns(Service* service);
   void CountLatency(const Waiter& fault);
+  const FaultSize::Advice& Advise(Service* service) const;
+
+  // Brings a block in that nobody waits for, as yet.
+  ReadAhead::Step ReadBlock(Region* region, uint64_t block);
+  ReadAhead::Step ReadCharged(Service* service, const Plan& plan);
   Turn TakeTurn(Service* service);
   Plan MakePlan(Service* service);
   uint32_t ZeroOrdersLocked(const Service& service) const;
-  uint32_t SwapInOrdersLocked(Service* service, core::SwapEntry entry);
+  uint32_t SwapInOrdersLocked(Service* service, core::SwapEntry entry) const;
 
   // Charges the highest of the orders that there is room for; the orders
   // below it and it are left in the mask. False: not even a page.
@@ -160,6 +174,7 @@ class FaultPath {
   Shared& shared_;
   Reclaim& reclaim_;
   Waiters waiters_;
+  ReadAhead ahead_;
 };
 
 }  // namespace farswap::pager

@@ -7,38 +7,62 @@
 namespace farswap::pager {
 namespace {
 
-// On a stream: the part next to where it was, or anywhere in the next block
-// or the one before: strides up to 2 MiB count as streams.
-bool Continues(uint64_t stream, uint64_t part) {
-  const auto distance = static_cast<int64_t>(part - stream);
-  if (distance == 1 || distance == -1) return true;
-  const auto blocks = static_cast<int64_t>(part / kPartsPerPmd) -
-                      static_cast<int64_t>(stream / kPartsPerPmd);
-  return blocks == 1 || blocks == -1;
+// From the block of one part to that of another.
+int64_t Blocks(uint64_t from, uint64_t to) {
+  return static_cast<int64_t>(to / kPartsPerPmd) -
+         static_cast<int64_t>(from / kPartsPerPmd);
 }
 
 }  // namespace
 
-bool FaultSize::WantsWholeBlock(uint64_t part) {
+// The part next to where it was, or anywhere in the next block or the one
+// before: strides up to 2 MiB count as streams.
+bool FaultSize::Continues(const Stream& stream, uint64_t part) {
+  const auto distance = static_cast<int64_t>(part - stream.part);
+  if (distance == 1 || distance == -1) return true;
+  const int64_t blocks = Blocks(stream.part, part);
+  if (blocks == 1 || blocks == -1) return true;
+  const int64_t on = blocks * stream.direction;
+  return stream.steps >= kSteady && on > 0 && on <= kAheadBlocks;
+}
+
+void FaultSize::Advance(Stream* stream, uint64_t part) {
+  const int64_t blocks = Blocks(stream->part, part);
+  if (blocks != 0) {
+    const int direction = blocks > 0 ? 1 : -1;
+    stream->steps = direction == stream->direction ? stream->steps + 1 : 1;
+    stream->direction = direction;
+  }
+  stream->part = part;
+}
+
+FaultSize::Advice FaultSize::Advise(uint64_t part) {
   MutexLock lock(&mu_);
   ++clock_;
-  auto stream =
-      std::find_if(streams_.begin(), streams_.end(),
-                   [&](const Stream& s) { return Continues(s.part, part); });
-  const bool known = stream != streams_.end();
   // Tried again, or another thread at the same part: says nothing.
   const bool same =
       std::any_of(streams_.begin(), streams_.end(),
                   [&](const Stream& s) { return s.part == part; });
-  if (same) return credit_ >= kWhole;
+  if (same) return {credit_ >= kWhole, 0};
+  auto stream =
+      std::find_if(streams_.begin(), streams_.end(),
+                   [&](const Stream& s) { return Continues(s, part); });
+  const bool known = stream != streams_.end();
   if (!known) {
     stream = std::min_element(
         streams_.begin(), streams_.end(),
         [](const Stream& a, const Stream& b) { return a.used < b.used; });
   }
-  *stream = {part, clock_};
+  if (known) {
+    Advance(&*stream, part);
+  } else {
+    *stream = {.part = part};
+  }
+  stream->used = clock_;
   credit_ = std::clamp(credit_ + (known ? kEarn : -kSpend), 0, kMaxCredit);
-  return credit_ >= kWhole;
+  const bool whole = credit_ >= kWhole;
+  const bool steady = stream->steps >= kSteady;
+  return {whole, whole && steady ? stream->direction : 0};
 }
 
 }  // namespace farswap::pager

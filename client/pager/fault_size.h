@@ -6,6 +6,9 @@
 // region's faults have lately done so. Random faults spend the region's
 // credit, and get 64 KiB parts until streams earn it back.
 //
+// A stream that went on from block to block is worth reading ahead of; then
+// its next fault may be some blocks on, as those in between were there.
+//
 // Thread-safe: racing faults may misjudge a stream, which costs time, never
 // bytes.
 #ifndef FARSWAP_CLIENT_PAGER_FAULT_SIZE_H_
@@ -20,9 +23,17 @@ namespace farswap::pager {
 
 class FaultSize {
  public:
-  // A fault at `part` (a 64 KiB index in the region). True: bring the block
-  // whole.
-  bool WantsWholeBlock(uint64_t part);
+  struct Advice {
+    bool whole = false;  // Bring the block whole.
+    int ahead = 0;       // Where the stream goes, +1 or -1; 0: it is none.
+  };
+
+  // On a fault at `part` (a 64 KiB index in the region).
+  Advice Advise(uint64_t part);
+
+  // How far, in blocks, the next fault of a stream that is read ahead of may
+  // be: one more than is read.
+  static constexpr int64_t kAheadBlocks = 5;
 
  private:
   // Enough for a few threads that each walk a range, or for a merge.
@@ -38,7 +49,15 @@ class FaultSize {
   struct Stream {
     uint64_t part = ~uint64_t{0} >> 1;  // Far from every part.
     uint64_t used = 0;
+    int direction = 0;
+    int steps = 0;  // From block to block, in that direction.
   };
+
+  // A stream is read ahead of from this many steps on.
+  static constexpr int kSteady = 2;
+
+  static bool Continues(const Stream& stream, uint64_t part);
+  static void Advance(Stream* stream, uint64_t part);
 
   Mutex mu_;
   std::array<Stream, kStreams> streams_ ABSL_GUARDED_BY(mu_);

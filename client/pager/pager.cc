@@ -85,7 +85,8 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
         Serve(fault, read_at);
       });
   transport_tids_ = shared_.transport->ThreadIds();
-  const absl::Status started = reclaim_->Start();
+  absl::Status started = reclaim_->Start();
+  if (started.ok()) started = faults_->ahead().Start();
   return started.ok() ? workers_->Start() : started;
 }
 
@@ -94,6 +95,7 @@ void Pager::Impl::Shutdown() {
   // Puts first: they end waits for staging, and hold folios.
   shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
   shared_.staging->Shutdown();
+  faults_->ahead().Stop();
   reclaim_->Stop();
   workers_->Stop();
   // Returns when the last put is done: it refers to staging and the tables.
@@ -103,6 +105,7 @@ void Pager::Impl::Shutdown() {
 void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
   const int tid = static_cast<int>(fault.tid);
   const bool own = workers_->IsWorker(fault.tid) || tid == reclaim_->tid() ||
+                   faults_->ahead().IsOwn(tid) ||
                    absl::c_linear_search(transport_tids_, tid);
   if (own || shared_.staging->Holds(fault.address)) DieOfOwnFault(fault);
   faults_->Serve(fault, read_at);

@@ -62,12 +62,8 @@ void Reclaim::RemoveGroup(const core::MemoryGroup* group) {
 bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
                      bool frees_slots) {
   for (;;) {
-    if (group->TryCharge(pages)) {
-      if (group->ReclaimTarget() > 0) Kick();
-      return true;
-    }
+    if (TryCharge(group, pages)) return true;
     if (stop_.load(std::memory_order_acquire)) return false;
-    Kick();
     const bool taken = TakeOutOf(group, pages, until) > 0;
     if (!taken && frees_slots && clusters_.full() &&
         group->usage() <= group->limit() + kOverPages) {
@@ -78,6 +74,12 @@ bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
     if (Now() >= until) return group->TryCharge(pages);
     if (!taken) WaitForProgress(std::min(until, Now() + kMoment));
   }
+}
+
+bool Reclaim::TryCharge(core::MemoryGroup* group, uint64_t pages) {
+  const bool charged = group->TryCharge(pages);
+  if (!charged || group->ReclaimTarget() > 0) Kick();
+  return charged;
 }
 
 uint64_t Reclaim::TakeOutOf(core::MemoryGroup* group, uint64_t pages,

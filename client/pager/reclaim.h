@@ -45,6 +45,8 @@ class Reclaim {
   // little, because the slots they leave let others be taken out.
   bool Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
               bool frees_slots);
+  // Charges if there is room; does not wait for any, nor take anything out.
+  bool TryCharge(core::MemoryGroup* group, uint64_t pages);
   // No server grants more clusters: folios that come in leave their slots.
   bool swap_full() const { return clusters_.full(); }
 

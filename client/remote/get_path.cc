@@ -9,6 +9,7 @@
 #include "client/remote/folio_batch.h"
 #include "common/folio_wire.h"
 #include "common/log_raw.h"
+#include "common/units.h"
 
 namespace farswap::remote {
 namespace {
@@ -17,10 +18,14 @@ namespace {
 // for the answer that never comes over one that is alive.
 constexpr std::chrono::seconds kAttemptTimeout{10};
 
-// Copies the answer's body out; false, with a reason, unless it is exactly as
-// long as `into`.
-bool CopyBody(const grpc::ByteBuffer& response, absl::Span<char> into,
-              std::string* why) {
+// How much is copied before the sink is told: it fits into any second-level
+// cache, and is what one checksum covers.
+constexpr size_t kCopyBytes = kPartBytes;
+
+}  // namespace
+
+bool GetPath::CopyBody(const grpc::ByteBuffer& response, const Destination& to,
+                       std::string* why) {
   WireMessage message;
   SliceCursor body;
   absl::Status status = message.Init(response);
@@ -29,15 +34,20 @@ bool CopyBody(const grpc::ByteBuffer& response, absl::Span<char> into,
     *why = std::string(status.message());
     return false;
   }
-  if (body.remaining() != into.size()) {
+  if (body.remaining() != to.into.size()) {
     *why = absl::StrCat("the answer has ", body.remaining(), " bytes, not ",
-                        into.size());
+                        to.into.size());
     return false;
   }
-  return body.CopyTo(into.data(), into.size());
+  for (size_t at = 0; at < to.into.size();) {
+    const size_t size = std::min(kCopyBytes, to.into.size() - at);
+    if (!body.CopyTo(to.into.data() + at, size)) return false;
+    const size_t from = to.before + at;
+    if (to.sink != nullptr) to.sink->Filled(from, from + size);
+    at += size;
+  }
+  return true;
 }
-
-}  // namespace
 
 class GetPath::QueueLease {
  public:
@@ -81,30 +91,33 @@ GetPath::~GetPath() {
 }
 
 absl::Status GetPath::Get(absl::Span<const FolioRef> folios,
-                          absl::Span<char> into, Deadline deadline) {
+                          absl::Span<char> into, Deadline deadline,
+                          GetSink* sink) {
   if (BytesOfFolios(folios) != into.size()) {
     DieRaw("a get's buffer of %zu bytes is not as long as its folios",
            into.size());
   }
   const BatchLimits limits = session_->limits();
+  size_t before = 0;
   while (!folios.empty()) {
     const auto batch = folios.first(BatchOf(folios, limits));
     const size_t bytes = BytesOfFolios(batch);
-    absl::Status status = GetBatch(batch, into.first(bytes), deadline);
+    const Destination to{into.subspan(before, bytes), before, sink};
+    absl::Status status = GetBatch(batch, to, deadline);
     if (!status.ok()) return status;
     folios.remove_prefix(batch.size());
-    into.remove_prefix(bytes);
+    before += bytes;
   }
   return absl::OkStatus();
 }
 
 absl::Status GetPath::GetBatch(absl::Span<const FolioRef> folios,
-                               absl::Span<char> into, Deadline deadline) {
+                               const Destination& to, Deadline deadline) {
   Backoff backoff;
   while (true) {
     const auto view = session_->View(folios[0].grant.session);
     if (!view.ok()) return view.status();
-    const Answer answer = Attempt(*view, folios, into, deadline);
+    const Answer answer = Attempt(*view, folios, to, deadline);
     if (answer.next == Next::kDone) return absl::OkStatus();
     if (gate_->IsShut()) return ShutDownStatus();
     if (answer.next == Next::kGone) {
@@ -128,7 +141,7 @@ absl::Status GetPath::GetBatch(absl::Span<const FolioRef> folios,
 
 Answer GetPath::Attempt(const SessionView& view,
                         absl::Span<const FolioRef> folios,
-                        absl::Span<char> into, Deadline deadline) {
+                        const Destination& to, Deadline deadline) {
   const grpc::Slice header = EncodeGet(HeaderOf(view, folios));
   const grpc::ByteBuffer request(&header, 1);
   grpc::ByteBuffer response;
@@ -151,12 +164,12 @@ Answer GetPath::Attempt(const SessionView& view,
   counters_->gets.fetch_add(1, std::memory_order_relaxed);
   Answer answer = AnswerOf(status);
   if (answer.next != Next::kDone) return answer;
-  if (!CopyBody(response, into, &answer.text)) {
+  if (!CopyBody(response, to, &answer.text)) {
     answer.next = Next::kUnknown;
     return answer;
   }
   counters_->Answered();
-  counters_->get_bytes.fetch_add(into.size(), std::memory_order_relaxed);
+  counters_->get_bytes.fetch_add(to.into.size(), std::memory_order_relaxed);
   return answer;
 }
 

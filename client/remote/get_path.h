@@ -34,16 +34,26 @@ class GetPath {
 
   // As Transport::Get.
   absl::Status Get(absl::Span<const FolioRef> folios, absl::Span<char> into,
-                   Deadline deadline);
+                   Deadline deadline, GetSink* sink);
 
  private:
   // Leaves it to a thread for the time of a call.
   class QueueLease;
+  // Where a batch belongs: behind `before` bytes of the whole get.
+  struct Destination {
+    absl::Span<char> into;
+    size_t before = 0;
+    GetSink* sink = nullptr;  // May be null.
+  };
 
+  // Copies the answer's body out; false, with a reason, unless it is exactly
+  // as long as its destination.
+  static bool CopyBody(const grpc::ByteBuffer& response, const Destination& to,
+                       std::string* why);
   absl::Status GetBatch(absl::Span<const FolioRef> folios,
-                        absl::Span<char> into, Deadline deadline);
+                        const Destination& to, Deadline deadline);
   Answer Attempt(const SessionView& view, absl::Span<const FolioRef> folios,
-                 absl::Span<char> into, Deadline deadline);
+                 const Destination& to, Deadline deadline);
 
   const std::string method_;
   const std::shared_ptr<grpc::Channel> channel_;

@@ -77,8 +77,9 @@ absl::Status GrpcTransport::FreeClusters(
 }
 
 absl::Status GrpcTransport::Get(absl::Span<const FolioRef> folios,
-                                absl::Span<char> into, Deadline deadline) {
-  return gets_->Get(folios, into, deadline);
+                                absl::Span<char> into, Deadline deadline,
+                                GetSink* sink) {
+  return gets_->Get(folios, into, deadline, sink);
 }
 
 void GrpcTransport::StartPut(PutOp* op) { puts_->Start(op); }

@@ -61,6 +61,16 @@ class PutOp {
   const char* data = nullptr;  // BytesOf(ref.order).
 };
 
+// Told of a get's bytes while they are still in the processor's cache.
+class GetSink {
+ public:
+  virtual ~GetSink() = default;
+  // `into` is filled from its start to `to`, as far as `from` before. Called on
+  // the getting thread, once for each 64 KiB and for a shorter rest; again from
+  // 0 on if an attempt is repeated.
+  virtual void Filled(size_t from, size_t to) = 0;
+};
+
 struct TransportStats {
   uint64_t gets = 0;  // RPCs, retries included.
   uint64_t puts = 0;
@@ -91,8 +101,14 @@ class Transport {
   // Reads folios, one after another, into `into`, whose size is the sum of
   // theirs. On the caller's thread: a hand-over would cost as much as the
   // network. On failure `into` holds anything.
+  // `sink` may be null.
   virtual absl::Status Get(absl::Span<const FolioRef> folios,
-                           absl::Span<char> into, Deadline deadline) = 0;
+                           absl::Span<char> into, Deadline deadline,
+                           GetSink* sink) = 0;
+  absl::Status Get(absl::Span<const FolioRef> folios, absl::Span<char> into,
+                   Deadline deadline) {
+    return Get(folios, into, deadline, nullptr);
+  }
 
   // Whether what the cluster held is known to be gone. Asks nobody; for the
   // last look before a local copy is given up for the one that is stored.

@@ -10,7 +10,7 @@ namespace {
 
 int Whole(FaultSize* size, int faults, uint64_t (*part)(int)) {
   int whole = 0;
-  for (int i = 0; i < faults; ++i) whole += size->WantsWholeBlock(part(i));
+  for (int i = 0; i < faults; ++i) whole += size->Advise(part(i)).whole;
   return whole;
 }
 
@@ -31,7 +31,7 @@ TEST(FaultSizeTest, SeveralStreamsAtATime) {
   int whole = 0;
   for (uint64_t i = 0; i < 500; ++i) {
     for (uint64_t stream = 0; stream < 4; ++stream) {
-      whole += size.WantsWholeBlock((stream << 32) + i * kPartsPerPmd);
+      whole += size.Advise((stream << 32) + i * kPartsPerPmd).whole;
     }
   }
   EXPECT_EQ(whole, 2000);
@@ -48,6 +48,26 @@ TEST(FaultSizeTest, AStreamEarnsWholeBlocksBack) {
   FaultSize size;
   Whole(&size, 1000, Scattered);
   EXPECT_GE(Whole(&size, 100, Forward), 95);
+}
+
+TEST(FaultSizeTest, OnlySteadyStreamsAreReadAheadOf) {
+  FaultSize size;
+  EXPECT_EQ(size.Advise(Forward(0)).ahead, 0);
+  EXPECT_EQ(size.Advise(Forward(1)).ahead, 0);
+  EXPECT_EQ(size.Advise(Forward(2)).ahead, 1);
+  // What was read ahead raises no fault; the stream is known all the same.
+  EXPECT_EQ(size.Advise(Forward(2 + FaultSize::kAheadBlocks)).ahead, 1);
+  EXPECT_EQ(size.Advise(Forward(40)).ahead, 0);
+  FaultSize backward;
+  for (int i = 0; i < 3; ++i) backward.Advise(Backward(i));
+  EXPECT_EQ(backward.Advise(Backward(3)).ahead, -1);
+}
+
+TEST(FaultSizeTest, ToAndFroIsNoSteadyStream) {
+  FaultSize size;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(size.Advise(Forward(100 + i % 2)).ahead, 0) << i;
+  }
 }
 
 }  // namespace

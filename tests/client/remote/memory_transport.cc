@@ -76,7 +76,8 @@ absl::Status MemoryTransport::FreeClusters(
 }
 
 absl::Status MemoryTransport::Get(absl::Span<const FolioRef> folios,
-                                  absl::Span<char> into, Deadline deadline) {
+                                  absl::Span<char> into, Deadline deadline,
+                                  GetSink* sink) {
   Check(!folios.empty(), "a get names a folio");
   size_t size = 0;
   for (const FolioRef& ref : folios) {
@@ -101,6 +102,7 @@ absl::Status MemoryTransport::Get(absl::Span<const FolioRef> folios,
     --corrupt_gets_;
     into[into.size() / 2] ^= 1;
   }
+  if (sink != nullptr) sink->Filled(0, into.size());
   return absl::OkStatus();
 }
 

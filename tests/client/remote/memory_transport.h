@@ -55,8 +55,9 @@ class MemoryTransport final : public Transport {
       uint32_t count, Deadline deadline) override;
   absl::Status FreeClusters(absl::Span<const core::ClusterGrant> grants,
                             Deadline deadline) override;
+  using Transport::Get;
   absl::Status Get(absl::Span<const FolioRef> folios, absl::Span<char> into,
-                   Deadline deadline) override;
+                   Deadline deadline, GetSink* sink) override;
   bool IsLost(const core::ClusterGrant& grant) const override;
   void StartPut(PutOp* op) override;
   int max_puts() const override { return options_.max_puts; }
