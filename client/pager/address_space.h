@@ -26,6 +26,8 @@
 
 #include <cstddef>
 
+#include "client/pager/map_events.h"
+
 namespace farswap::pager {
 
 struct [[nodiscard]] OpResult {
@@ -57,6 +59,8 @@ class AddressSpace {
   // --- zap ---
   // Drops whatever is mapped, and the page tables of whole blocks.
   virtual OpResult Zap(char* at, size_t bytes) = 0;
+  // Unmaps a range of a region that goes.
+  virtual void Unmap(char* at, size_t bytes) = 0;
 
   // --- and the rest ---
   // Makes absent pages raise SIGBUS on touch.
@@ -65,8 +69,15 @@ class AddressSpace {
   virtual OpResult Wake(char* at, size_t bytes) = 0;
   // Whether there is a page at `at` (in memory or in the kernel's own swap).
   virtual bool IsPresent(const char* at) = 0;
+  // The first page from `at` on that is there, or `end`.
+  virtual const char* FirstPresent(const char* at, const char* end) = 0;
   // Whether the 2 MiB at `at` are mapped by one PMD entry.
   virtual bool IsHuge(const char* at) = 0;
+  // Whether the program has changed its map in the range, and the page map is
+  // not told yet: what EAGAIN then says of the range holds until it is.
+  virtual bool IsChanging(const char* at, size_t bytes) = 0;
+  // The page map has been told.
+  virtual void Applied(const MapEvent& change) = 0;
 };
 
 }  // namespace farswap::pager

@@ -76,12 +76,18 @@ void ClusterSupply::Balance() {
     return;
   }
   full_.store(false, std::memory_order_release);
-  if (free > kManyClusters) {
-    const std::vector<core::ClusterGrant> surplus =
-        shared_.swap.RemoveFreeClusters(kGrantBatch, kGrantBatch);
-    // What the server does not take back now ends with the session.
-    (void)shared_.transport->FreeClusters(surplus, Now() + kGrantWait);
+  if (free > kManyClusters || !returning_.empty()) ReturnSurplus();
+}
+
+void ClusterSupply::ReturnSurplus() {
+  if (returning_.empty()) {
+    returning_ = shared_.swap.RemoveFreeClusters(kGrantBatch, kGrantBatch);
   }
+  // A server that does not answer is asked again, and no more are taken out
+  // meanwhile: what it holds for nobody is at most this much.
+  const absl::Status freed =
+      shared_.transport->FreeClusters(returning_, Now() + kGrantWait);
+  if (freed.ok() || absl::IsDataLoss(freed)) returning_.clear();
 }
 
 }  // namespace farswap::pager

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "client/pager/shared.h"
 #include "common/mutex.h"
@@ -34,12 +35,18 @@ class ClusterSupply {
 
  private:
   bool Grant(SteadyTime until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Gives clusters back that are more than are needed.
+  void ReturnSurplus();
   // Makes mapped folios give up the copies they have in slots.
   bool DropCleanCopies();
 
   Shared& shared_;
   std::atomic<bool> full_{false};
   std::atomic<uint64_t> attempts_{0};
+
+  // Taken out of the swap space, and not taken back by the server yet. The
+  // background thread's.
+  std::vector<core::ClusterGrant> returning_;
 
   Mutex mu_;  // One refill at a time, across its RPC. No lock is held before.
   bool refused_ ABSL_GUARDED_BY(mu_) = false;  // When last asked.

@@ -63,10 +63,16 @@ uint64_t FaultPath::LoseSwapLocked(Service* service, PageWord word,
   core::SwapEntry entry = word.entry();
   uint64_t page = service->page;
   int order = 0;
+  const Grace::Hold hold(&shared_.grace);
   if (core::Folio* const folio = shared_.swap.SwapCacheGetFolio(entry)) {
     // Another worker reads it, or its bytes are in staging: unless they cannot
     // be mapped, the next fault finds them.
-    const bool hopeless = !folio->reading && !absl::IsDeadlineExceeded(why);
+    bool hopeless = !absl::IsDeadlineExceeded(why);
+    {
+      const FolioLock lock(&shared_, folio,
+                           shared_.LockOf(service->region, page));
+      hopeless = hopeless && lock.owned() && !folio->reading;
+    }
     shared_.folios.Put(folio);
     if (!hopeless) {
       (void)shared_.space->Wake(service->region->AddressOf(page), kPageBytes);

@@ -1,7 +1,9 @@
 // FaultPath: installs that the kernel refused, or did half of.
 #include <errno.h>
 
-#include <bitset>
+#include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "client/pager/fault_path.h"
@@ -10,76 +12,131 @@
 namespace farswap::pager {
 namespace {
 
-// Turns to copy the rest of an install that stopped half-way.
-constexpr int kInstallAttempts = 8;
+// Between two tries of what may be over in a moment: an event that is being
+// read, memory that is being freed.
+constexpr std::chrono::microseconds kPause{50};
+
+bool Passes(int error) { return error == EAGAIN || error == ENOMEM; }
 
 }  // namespace
 
 bool FaultPath::InstalledLocked(Service* service, core::Folio* folio,
-                                const char* bytes, OpResult result) {
+                                const char* bytes, OpResult result,
+                                bool adopt) {
   if (result.ok()) return true;
   Region* const region = service->region;
-  char* const home = region->AddressOf(folio->index);
-  const size_t size = BytesOf(folio->order);
-  result = CopyRest(home, bytes, size, result);
   if (folio->order == kPmdOrder) {
     region->map().SetTable(folio->index / kPagesPerPmd, true);
   }
-  if (result.ok()) return true;
-  // ENOENT: the range is of several mappings, as after an mprotect of a part.
-  const bool by_page =
-      result.done > 0 || (result.error == ENOENT && folio->order > 0);
-  if (by_page && CopyPages(home, bytes, result.done, size)) return true;
-  if (result.error == EEXIST) {
-    service->error = absl::DataLossError(
-        "a page is present where it was taken out: the program mapped "
-        "something over a part of the region");
-  } else if (result.error != EAGAIN && result.error != ENOMEM) {
-    service->error = absl::FailedPreconditionError(absl::StrCat(
-        "the region is not as it was made (errno ", result.error,
-        "): the program unmapped, remapped or protected a part of it"));
+  // What is refused as a move may do as a copy (mlocked, mprotected), and what
+  // is of several mappings goes page by page. What was installed may have been
+  // written to already: there is no way back, so the rest is copied too.
+  const bool go_on = result.done > 0 || result.error == EINVAL ||
+                     result.error == EBUSY ||
+                     (result.error == ENOENT && folio->order > 0) ||
+                     (result.error == EEXIST && adopt);
+  if (go_on && CopyRest(service, folio, bytes, result.done, adopt) > 0) {
+    return true;
   }
+  SetInstallError(service, result.error);
   return false;
 }
 
-OpResult FaultPath::CopyRest(char* home, const char* bytes, size_t size,
-                             OpResult result) {
-  // What is refused as a move may do as a copy (mlocked, mprotected). And what
-  // was installed may have been written to already: there is no way back, so
-  // the rest is copied too.
-  bool copy =
-      result.done > 0 || result.error == EINVAL || result.error == EBUSY;
-  for (int i = 0; copy && !result.ok() && i < kInstallAttempts; ++i) {
-    const size_t at = result.done;
-    const OpResult rest =
-        shared_.space->CopyIn(home + at, bytes + at, size - at);
-    result = {rest.error, at + rest.done};
-    copy = result.done > 0;
+void FaultPath::SetInstallError(Service* service, int error) const {
+  service->refused.reset();
+  if (error == EEXIST) {
+    service->error = absl::DataLossError(
+        "a page is present where it was taken out: the program mapped "
+        "something over a part of the region");
+  } else if (!Passes(error)) {
+    service->error = absl::FailedPreconditionError(absl::StrCat(
+        "the region is not as it was made (errno ", error,
+        "): the program unmapped, remapped or protected a part of it"));
   }
-  return result;
 }
 
-bool FaultPath::CopyPages(char* home, const char* bytes, size_t done,
-                          size_t size) {
-  std::bitset<kPagesPerPmd> refused;
-  int error = 0;
-  for (size_t at = done; at < size; at += kPageBytes) {
-    const OpResult page =
-        shared_.space->CopyIn(home + at, bytes + at, kPageBytes);
-    if (page.ok()) continue;
-    refused.set(at / kPageBytes);
-    error = page.error;
+size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
+                           const char* bytes, size_t done, bool adopt) {
+  char* const home = service->region->AddressOf(folio->index);
+  const size_t size = BytesOf(folio->order);
+  size_t there = done / kPageBytes;
+  size_t step = size - done;  // All of the rest, or a page.
+  for (size_t at = done; at < size; step = std::min(step, size - at)) {
+    const OpResult copied = shared_.space->CopyIn(home + at, bytes + at, step);
+    at += copied.done;
+    there += copied.done / kPageBytes;
+    if (copied.ok()) continue;
+    if (step > kPageBytes) {
+      // Which page it is about is known when it is tried alone.
+      step = kPageBytes;
+      continue;
+    }
+    const bool gone = shared_.space->IsChanging(home + at, kPageBytes);
+    const bool wait = !gone && Passes(copied.error) &&
+                      std::chrono::steady_clock::now() < service->deadline;
+    if (wait) {
+      std::this_thread::sleep_for(kPause);
+      continue;
+    }
+    const bool good = gone || (copied.error == EEXIST && adopt);
+    there += good;
+    if (!good) service->refused.set(at / kPageBytes);
+    at += kPageBytes;
   }
-  if (refused.count() * kPageBytes == size) return false;
-  if (refused.none()) return true;
+  return there;
+}
+
+void FaultPath::LoseRefusedLocked(Service* service, core::Folio* folio) {
+  if (service->refused.none()) return;
+  Region* const region = service->region;
+  const uint64_t first = folio->index;
+  const uint32_t pages = PagesOf(folio->order);
   LogRaw(LogLevel::kError,
-         "%zu of the %zu pages at %p cannot be mapped and are lost: errno %d",
-         refused.count(), size / kPageBytes, static_cast<void*>(home), error);
-  shared_.counters.pages_lost.Add(refused.count());
-  for (size_t i = 0; i < size / kPageBytes; ++i) {
-    if (refused.test(i)) PoisonOrWake(home + i * kPageBytes, kPageBytes);
+         "%zu of the %u pages at %p cannot be mapped and are lost",
+         service->refused.count(), pages,
+         static_cast<void*>(region->AddressOf(first)));
+  DeclareLost(*service, absl::DataLossError("the kernel refuses to map it"),
+              service->refused.count());
+  for (uint32_t i = 0; i < pages; ++i) {
+    if (!service->refused.test(i)) continue;
+    forget_.RangeLocked(region, first + i, 1,
+                        PageWord(PageWord::Kind::kPoisoned, 0));
+    PoisonOrWake(region->AddressOf(first + i), kPageBytes);
   }
-  return true;
+  service->refused.reset();
+}
+
+uint64_t FaultPath::InstallPagesLocked(Service* service, core::SwapEntry head,
+                                       int order, const char* bytes,
+                                       bool* served) {
+  Region* const region = service->region;
+  PageMap& map = region->map();
+  const uint64_t block = AlignDown(service->page, kPagesPerPmd);
+  // The page of the folio's first slot, if it were in a row (it may wrap).
+  const uint64_t first =
+      service->page - (service->word.entry().raw() - head.raw());
+  uint64_t installed = 0;
+  for (uint32_t i = 0; i < PagesOf(order); ++i) {
+    const uint64_t page = first + i;
+    if (AlignDown(page, kPagesPerPmd) != block) continue;
+    if (map.Get(page) != PageWord::Swap(head + i)) continue;
+    core::Folio* const folio =
+        shared_.folios.Allocate(0, region->group(), region, page);
+    if (folio == nullptr) break;
+    const OpResult copied = shared_.space->CopyIn(
+        region->AddressOf(page), bytes + i * kPageBytes, kPageBytes);
+    if (!copied.ok()) {
+      if (page == service->page) SetInstallError(service, copied.error);
+      shared_.folios.Put(folio);
+      continue;
+    }
+    MappedLocked(region, folio, /*active=*/true);
+    shared_.swap.PutEntries(head + i, 1);
+    shared_.counters.remote_pages.Sub(1);
+    *served |= page == service->page;
+    ++installed;
+  }
+  return installed;
 }
 
 }  // namespace farswap::pager

@@ -4,6 +4,8 @@
 #include <bit>
 #include <thread>
 
+#include "common/log_raw.h"
+
 namespace farswap::pager {
 namespace {
 
@@ -32,10 +34,18 @@ void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
   char* const at = fault.fault.address;
   const std::shared_ptr<Region> region = shared_.regions.Find(at);
   if (region == nullptr) {
-    // A region that is being destroyed under a thread that touches it: the
-    // thread meets the unmapped range when it tries again.
-    (void)shared_.space->Wake(at - reinterpret_cast<uintptr_t>(at) % kPageBytes,
-                              kPageBytes);
+    // Unmapped meanwhile, and its thread meets that when it tries again. Or
+    // where an mremap moved pages to.
+    static LogLimiter limiter(1);
+    uint64_t suppressed = 0;
+    if (limiter.Allow(&suppressed)) {
+      LogRaw(
+          LogLevel::kError,
+          "%p is no region's: what an mremap moves or grows is not far memory "
+          "(%llu more since the last such line)",
+          static_cast<void*>(at), static_cast<unsigned long long>(suppressed));
+    }
+    PoisonOrWake(at - reinterpret_cast<uintptr_t>(at) % kPageBytes, kPageBytes);
     return;
   }
   Service service;
@@ -90,16 +100,19 @@ FaultPath::Turn FaultPath::TakeTurn(Service* service) {
       return FromStaging(service, plan);
     case Kind::kSwapIn:
       return SwapIn(service, plan);
+    case Kind::kBusy:
+      break;
   }
   return Turn::kAgain;
 }
 
 FaultPath::Plan FaultPath::MakePlan(Service* service) {
   Region* const region = service->region;
-  MutexLock lock(shared_.LockOf(region, service->page));
+  Mutex* const mu = shared_.LockOf(region, service->page);
+  MutexLock lock(mu);
   Plan plan;
-  plan.word = region->map().Get(service->page);
-  if (region->dead()) {
+  plan.word = service->word = region->map().Get(service->page);
+  if (region->dead() || plan.word.kind() == PageWord::Kind::kHole) {
     plan.kind = Kind::kDead;
     return plan;
   }
@@ -118,21 +131,32 @@ FaultPath::Plan FaultPath::MakePlan(Service* service) {
       plan.kind = Kind::kPresent;
       return plan;
   }
+  const Grace::Hold hold(&shared_.grace);
   core::Folio* const folio = shared_.swap.SwapCacheGetFolio(plan.word.entry());
   if (folio == nullptr) {
     plan.kind = Kind::kSwapIn;
     plan.orders = SwapInOrdersLocked(service, plan.word.entry());
     return plan;
   }
-  plan.kind = folio->reading ? Kind::kReading : Kind::kStaged;
-  plan.orders = 1u << folio->order;
+  PlanCached(service, folio, mu, &plan);
+  shared_.folios.Put(folio);
+  return plan;
+}
+
+void FaultPath::PlanCached(Service* service, core::Folio* folio, Mutex* held,
+                           Plan* plan) {
+  const FolioLock lock(&shared_, folio, held);
+  if (!lock.owned()) {
+    plan->kind = Kind::kBusy;
+    return;
+  }
+  plan->kind = folio->reading ? Kind::kReading : Kind::kStaged;
+  plan->orders = 1u << folio->order;
   if (folio->reading) {
     if (folio->order == kPmdOrder) Advise(service);
     waiters_.Add(folio->id, service->fault);
     service->relies = true;
   }
-  shared_.folios.Put(folio);
-  return plan;
 }
 
 uint32_t FaultPath::ZeroOrdersLocked(const Service& service) const {
@@ -211,10 +235,16 @@ FaultPath::Turn FaultPath::ProvePresent(Service* service) {
       region->map().Get(service->page).kind() != PageWord::Kind::kFolio) {
     return Turn::kAgain;
   }
+  if (shared_.space->IsChanging(at, kPageBytes)) return Turn::kAgain;
   if (shared_.space->IsPresent(at)) {
     shared_.counters.fault_spurious.Add();
     (void)shared_.space->Wake(at, kPageBytes);
     return Turn::kDone;
+  }
+  if (region->map().GetBlock(service->page / kPagesPerPmd).discarded()) {
+    // The program's discard came after the page was mapped anew.
+    forget_.RangeLocked(region, service->page, 1, PageWord());
+    return Turn::kAgain;
   }
   // Its bytes are gone, and nothing told us: zeros would be a guess.
   service->error = absl::DataLossError(
@@ -241,7 +271,7 @@ OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
   PageMap& map = region->map();
   const uint64_t index = page / kPagesPerPmd;
   char* const home = region->AddressOf(index * kPagesPerPmd);
-  if (map.GetBlock(index).has_table()) {
+  if (map.GetBlock(index).has_table() && !region->carved()) {
     // Every page of the block is out, so nothing is lost. A kernel that keeps
     // the table (before 6.14) makes the move arrive in small pages.
     (void)shared_.space->Zap(home, kPmdBytes);

@@ -17,10 +17,14 @@
 // | kFolio                      | proof that it is present, and a wake        |
 // | kPoisoned                   | poison                                      |
 //
+// A folio that the page map names only in part, since the program discarded or
+// unmapped pages, is fetched and verified whole and mapped page by page.
+//
 // Thread-safe: any number of workers.
 #ifndef FARSWAP_CLIENT_PAGER_FAULT_PATH_H_
 #define FARSWAP_CLIENT_PAGER_FAULT_PATH_H_
 
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,6 +32,7 @@
 
 #include "absl/status/status.h"
 #include "client/pager/content.h"
+#include "client/pager/forget.h"
 #include "client/pager/read_ahead.h"
 #include "client/pager/reclaim.h"
 #include "client/pager/shared.h"
@@ -41,6 +46,7 @@ class FaultPath {
   FaultPath(Shared* shared, Reclaim* reclaim)
       : shared_(*shared),
         reclaim_(*reclaim),
+        forget_(shared),
         ahead_([this](Region* region, uint64_t block) {
           return ReadBlock(region, block);
         }) {}
@@ -64,7 +70,8 @@ class FaultPath {
     kZeros,
     kReading,
     kStaged,
-    kSwapIn
+    kSwapIn,
+    kBusy,
   };
 
   // What the page needs. Orders are tried from the highest.
@@ -83,6 +90,9 @@ class FaultPath {
     // Whether it wants its block, and what comes next; once asked.
     std::optional<FaultSize::Advice> stream;
     absl::Status error;  // Why the last turn failed, if it did.
+    PageWord word;       // As of the last plan.
+    // Pages of a half installed folio that the kernel refused for good.
+    std::bitset<kPagesPerPmd> refused;
     // Left to another worker's read.
     bool relies = false;
     // Faults that relied on a read of this one, to be served by this worker.
@@ -110,6 +120,9 @@ class FaultPath {
   ReadAhead::Step ReadCharged(Service* service, const Plan& plan);
   Turn TakeTurn(Service* service);
   Plan MakePlan(Service* service);
+  // The slot has a folio. `held`: the lock of the fault's block.
+  void PlanCached(Service* service, core::Folio* folio, Mutex* held,
+                  Plan* plan);
   uint32_t ZeroOrdersLocked(const Service& service) const;
   uint32_t SwapInOrdersLocked(Service* service, core::SwapEntry entry) const;
 
@@ -121,6 +134,8 @@ class FaultPath {
   Turn ZeroFillBlock(Service* service, const Plan& plan, char* block);
   Turn ZeroFillSmall(Service* service, const Plan& plan, int order);
   Turn FromStaging(Service* service, const Plan& plan);
+  // `*used`: pages that are mapped now.
+  bool CopyStagedLocked(Service* service, core::Folio* folio, uint64_t* used);
   Turn SwapIn(Service* service, Plan plan);
   Turn ProvePresent(Service* service);
   Turn Repoison(Service* service);
@@ -130,6 +145,14 @@ class FaultPath {
   absl::Status Fetch(Service* service, Read* read);
   absl::Status Verify(Read* read) const;
   Turn Install(Service* service, Read* read);
+  void InstalledWholeLocked(Service* service, Read* read,
+                            std::vector<Waiter>* served);
+  Turn InstallInPart(Service* service, Read* read);
+  // Copies the pages of the fault's block that the map names in the folio's
+  // slots, as folios of one page. Returns how many; `*served`: the fault's own
+  // is among them.
+  uint64_t InstallPagesLocked(Service* service, core::SwapEntry head, int order,
+                              const char* bytes, bool* served);
   void Abandon(Service* service, Read* read);
   // Detaches a folio that was not installed. Who relied on it is the caller's
   // now. REQUIRES: its block lock.
@@ -144,13 +167,21 @@ class FaultPath {
   }
   // Whether the folio's pages are in place after an install that ended with
   // `result`; mends what can be mended. Sets the error if it is hopeless.
+  // `adopt`: zeros, and what is present already may stay.
   bool InstalledLocked(Service* service, core::Folio* folio, const char* bytes,
-                       OpResult result);
-  OpResult CopyRest(char* home, const char* bytes, size_t size,
-                    OpResult result);
-  // Copies what is not there yet page by page. False: not one page would go.
-  // Those that would not are lost, if another did.
-  bool CopyPages(char* home, const char* bytes, size_t done, size_t size);
+                       OpResult result, bool adopt);
+  void SetInstallError(Service* service, int error) const;
+  // Copies what is not there yet. Returns the pages that are; notes those that
+  // the kernel refuses for good. What the program has changed meanwhile is
+  // left out: the page map will hear of it.
+  size_t CopyRest(Service* service, core::Folio* folio, const char* bytes,
+                  size_t done, bool adopt);
+  // Those pages are lost, once the folio is mapped.
+  void LoseRefusedLocked(Service* service, core::Folio* folio);
+  // Zeros of a discarded block: what is present there is as good.
+  static bool MayAdoptLocked(Region* region, uint64_t page) {
+    return region->map().GetBlock(page / kPagesPerPmd).discarded();
+  }
   // Moves a filled 2 MiB page in, after dropping what would split it.
   OpResult MoveBlockLocked(Region* region, uint64_t page, char* block);
   // A block came back: mapped huge, or not.
@@ -173,6 +204,7 @@ class FaultPath {
 
   Shared& shared_;
   Reclaim& reclaim_;
+  Forget forget_;
   Waiters waiters_;
   ReadAhead ahead_;
 };

@@ -48,34 +48,62 @@ FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
   // Even past the limit: the bytes are local anyway, so by at most what
   // staging holds; and no server is needed to go on.
   region->group()->ForceCharge(PagesOf(order));
-  MutexLock lock(shared_.LockOf(region, service->page));
-  core::Folio* folio = nullptr;
-  if (!region->dead() && region->map().Get(service->page) == plan.word) {
-    folio = shared_.swap.SwapCacheGetFolio(plan.word.entry());
+  uint64_t used = 0;  // Of the charge.
+  bool done = false;
+  {
+    Mutex* const mu = shared_.LockOf(region, service->page);
+    MutexLock lock(mu);
+    const Grace::Hold hold(&shared_.grace);
+    core::Folio* folio = nullptr;
+    if (!region->dead() && region->map().Get(service->page) == plan.word) {
+      folio = shared_.swap.SwapCacheGetFolio(plan.word.entry());
+    }
+    if (folio != nullptr) {
+      const FolioLock folio_lock(&shared_, folio, mu);
+      if (folio_lock.owned() && folio->order == order &&
+          folio->staging != nullptr && !folio->mapped) {
+        done = CopyStagedLocked(service, folio, &used);
+      }
+      shared_.folios.Put(folio);
+    }
+  }
+  if (used < PagesOf(order)) {
+    region->group()->Uncharge(PagesOf(order) - used);
+  }
+  if (!done) return Turn::kAgain;
+  shared_.counters.swpin_cached.Add();
+  return Turn::kDone;
+}
+
+bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
+                                 uint64_t* used) {
+  Region* const region = service->region;
+  const int order = folio->order;
+  bool done = false;
+  if (RegionOf(folio) != region ||
+      !region->map().IsSwapRun(folio->index, order, folio->entry)) {
+    *used =
+        InstallPagesLocked(service, folio->entry, order, folio->staging, &done);
+    return done;
   }
   // A slice of the put may be out, so the pages stay where they are: COPY.
-  bool done = false;
-  if (folio != nullptr && folio->order == order && folio->staging != nullptr &&
-      !folio->mapped &&
-      region->map().IsSwapRun(folio->index, order, folio->entry)) {
-    const OpResult result = shared_.space->CopyIn(
-        region->AddressOf(folio->index), folio->staging, BytesOf(order));
-    done = InstalledLocked(service, folio, folio->staging, result);
+  const OpResult result = shared_.space->CopyIn(region->AddressOf(folio->index),
+                                                folio->staging, BytesOf(order));
+  if (!InstalledLocked(service, folio, folio->staging, result,
+                       /*adopt=*/false)) {
+    return false;
   }
-  if (!done) {
-    region->group()->Uncharge(PagesOf(order));
-    if (folio != nullptr) shared_.folios.Put(folio);
-    return Turn::kAgain;
-  }
+  *used = PagesOf(order);
   // It was wanted before it had gone: the second chance.
+  core::FolioArena::Get(folio);  // The page map's.
   MappedLocked(region, folio, /*active=*/true);
   if (order == kPmdOrder) {
     region->map().SetTable(folio->index / kPagesPerPmd, true);
   }
   shared_.swap.FolioPutSwap(folio);
   shared_.counters.remote_pages.Sub(PagesOf(order));
-  shared_.counters.swpin_cached.Add();
-  return Turn::kDone;
+  LoseRefusedLocked(service, folio);
+  return true;
 }
 
 FaultPath::Turn FaultPath::SwapIn(Service* service, Plan plan) {
@@ -202,34 +230,27 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
   core::Folio* const folio = read->folio;
   const int order = folio->order;
   bool done = false;
+  bool whole = true;
   Staging::Left left = Staging::Left::kAll;
   std::vector<Waiter> served;  // Allocates only if some relied on this.
   {
     MutexLock lock(shared_.LockOf(region, folio->index));
-    if (!region->dead() &&
-        region->map().IsSwapRun(folio->index, order, folio->entry)) {
+    whole = region->dead() ||
+            region->map().IsSwapRun(folio->index, order, folio->entry);
+    if (!region->dead() && whole) {
       char* const home = region->AddressOf(folio->index);
       const OpResult result =
           order == kPmdOrder
               ? MoveBlockLocked(region, folio->index, read->bytes)
               : shared_.space->CopyIn(home, read->bytes, BytesOf(order));
       left = LeftAfter(result);
-      done = InstalledLocked(service, folio, read->bytes, result);
+      done = InstalledLocked(service, folio, read->bytes, result,
+                             /*adopt=*/false);
     }
-    if (done) {
-      folio->reading = false;
-      waiters_.Take(folio->id, &served);
-      folio->stored = true;
-      folio->hash = read->content.hash;
-      const bool active =
-          region->group()->Refault(read->cache.age, /*was_active=*/false);
-      MappedLocked(region, folio, active);
-      shared_.counters.remote_pages.Sub(PagesOf(order));
-      shared_.swap.FolioPutSwap(folio);
-      // Slots are scarce: the copy is given up for them.
-      if (reclaim_.swap_full()) shared_.swap.FolioFreeSwap(folio);
-      if (order == kPmdOrder) CountBlockLocked(region, folio->index);
-    }
+    if (done) InstalledWholeLocked(service, read, &served);
+  }
+  if (!done && !whole && order < kPmdOrder) {
+    return InstallInPart(service, read);
   }
   if (!done) {
     Abandon(service, read);
@@ -240,6 +261,45 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
   }
   for (const Waiter& waiter : served) CountLatency(waiter);
   return Turn::kDone;
+}
+
+void FaultPath::InstalledWholeLocked(Service* service, Read* read,
+                                     std::vector<Waiter>* served) {
+  Region* const region = service->region;
+  core::Folio* const folio = read->folio;
+  const int order = folio->order;
+  folio->reading = false;
+  waiters_.Take(folio->id, served);
+  folio->stored = true;
+  folio->hash = read->content.hash;
+  const bool active =
+      region->group()->Refault(read->cache.age, /*was_active=*/false);
+  MappedLocked(region, folio, active);
+  shared_.counters.remote_pages.Sub(PagesOf(order));
+  shared_.swap.FolioPutSwap(folio);
+  // Slots are scarce: the copy is given up for them.
+  if (reclaim_.swap_full()) shared_.swap.FolioFreeSwap(folio);
+  if (order == kPmdOrder) CountBlockLocked(region, folio->index);
+  LoseRefusedLocked(service, folio);
+}
+
+FaultPath::Turn FaultPath::InstallInPart(Service* service, Read* read) {
+  Region* const region = service->region;
+  core::Folio* const folio = read->folio;
+  uint64_t installed = 0;
+  bool done = false;
+  {
+    MutexLock lock(shared_.LockOf(region, service->page));
+    if (!region->dead() && region->map().Get(service->page) == service->word) {
+      installed = InstallPagesLocked(service, folio->entry, folio->order,
+                                     read->bytes, &done);
+    }
+    // Who relied on it may have wanted a page that is not the map's any more.
+    DetachLocked(read, service->again);
+  }
+  region->group()->Uncharge(PagesOf(folio->order) - installed);
+  shared_.folios.Put(folio);
+  return done ? Turn::kDone : Turn::kAgain;
 }
 
 void FaultPath::Abandon(Service* service, Read* read) {

@@ -61,13 +61,15 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
     if (holds) {
       const OpResult result = MoveBlockLocked(region, first, block);
       left = LeftAfter(result);
-      done = InstalledLocked(service, folio, block, result);
+      done = InstalledLocked(service, folio, block, result,
+                             MayAdoptLocked(region, first));
     }
     if (done) {
       if (plan.word.kind() == PageWord::Kind::kZero) {
         shared_.counters.swpin_zero.Add();
       }
       MappedLocked(region, folio, /*active=*/false);
+      LoseRefusedLocked(service, folio);
     }
   }
   shared_.staging->PutReceived(block, left);
@@ -90,13 +92,15 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
         region->map().AllZeros(first, order)) {
       const OpResult result = shared_.space->CopyIn(region->AddressOf(first),
                                                     kZeros, BytesOf(order));
-      done = InstalledLocked(service, folio, kZeros, result);
+      done = InstalledLocked(service, folio, kZeros, result,
+                             MayAdoptLocked(region, first));
     }
     if (done) {
       if (plan.word.kind() == PageWord::Kind::kZero) {
         shared_.counters.swpin_zero.Add();
       }
       MappedLocked(region, folio, /*active=*/false);
+      LoseRefusedLocked(service, folio);
     }
   }
   if (done) return Turn::kDone;

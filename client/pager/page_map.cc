@@ -9,7 +9,7 @@ constexpr uint64_t kBlocksPerTable = 512;
 
 // What page `i` of a whole block is.
 PageWord PartOfBlock(PageWord block, uint64_t i) {
-  const PageWord word = block.WithTable(false);
+  const PageWord word = block.OfPage();
   if (word.kind() != PageWord::Kind::kSwap) return word;
   return PageWord::Swap(word.entry() + static_cast<uint32_t>(i));
 }
@@ -62,8 +62,8 @@ PageMap::Leaf* PageMap::MakeLeaf(PageWord* word) {
     (*leaf)[i] = PartOfBlock(*word, i);
   }
   static_assert(alignof(Leaf) >= 8);
-  *word =
-      PageWord(PageWord::Kind::kLeaf, reinterpret_cast<uint64_t>(leaf) >> 3);
+  *word = PageWord(PageWord::Kind::kLeaf, reinterpret_cast<uint64_t>(leaf) >> 3)
+              .WithDiscarded(word->discarded());
   leaves_.fetch_add(1, std::memory_order_relaxed);
   return leaf;
 }
@@ -90,7 +90,7 @@ void PageMap::Set(uint64_t page, int order, PageWord word) {
       delete LeafOf(block);
       leaves_.fetch_sub(1, std::memory_order_relaxed);
     }
-    block = word.WithTable(table);
+    block = word.WithTable(table).WithDiscarded(block.discarded());
     return;
   }
   Leaf& leaf = *MakeLeaf(&block);
@@ -102,6 +102,11 @@ void PageMap::Set(uint64_t page, int order, PageWord word) {
 void PageMap::SetTable(uint64_t block, bool table) {
   PageWord& word = MakeBlockWord(block);
   if (word.kind() != PageWord::Kind::kLeaf) word = word.WithTable(table);
+}
+
+void PageMap::SetDiscarded(uint64_t block) {
+  PageWord& word = MakeBlockWord(block);
+  word = word.WithDiscarded(true);
 }
 
 void PageMap::Fold(uint64_t block) {

@@ -5,8 +5,8 @@
 // a leaf of 512 words, one a page. Blocks are reached through a directory of
 // 512-word tables, so that an untouched region costs 8 bytes a GiB.
 //
-//   bit 63   62 ......... 3   2  1  0
-//       H        value        [ kind ]
+//   bit 63  62   61 ......... 3   2  1  0
+//       H   R        value        [ kind ]
 //
 //   kNone      never touched: zeros. Value 0.
 //   kZero      was taken out as zeros; nothing is kept of it.
@@ -14,9 +14,14 @@
 //   kSwap      value = swap entry: in a slot, or in the swap cache. For a
 //              block: slots 0..511 of one cluster, one after another.
 //   kPoisoned  lost; touching it is SIGBUS.
+//   kHole      not the region's: unmapped, or moved elsewhere.
 //   kLeaf      value = address of the leaf >> 3. Blocks only.
 //   H          blocks only: the kernel may have a table of small pages for
 //              this block, so a 2 MiB page moved in would arrive as 512.
+//   R          blocks only, also of leaves, and for good: the program discarded
+//              pages here (madvise). The discard itself comes some time after
+//              its event, so a page that was mapped since may be absent, and
+//              is zeros then.
 //
 // Not thread-safe as such: words of a block are guarded by its block lock.
 // Growth of the directory is lock-free, so that blocks do not share a lock.
@@ -37,7 +42,15 @@ namespace farswap::pager {
 
 class PageWord {
  public:
-  enum class Kind : uint8_t { kNone, kZero, kFolio, kSwap, kPoisoned, kLeaf };
+  enum class Kind : uint8_t {
+    kNone,
+    kZero,
+    kFolio,
+    kSwap,
+    kPoisoned,
+    kLeaf,
+    kHole
+  };
 
   constexpr PageWord() = default;
   constexpr PageWord(Kind kind, uint64_t value)
@@ -49,7 +62,7 @@ class PageWord {
 
   constexpr Kind kind() const { return static_cast<Kind>(raw_ & 7); }
   constexpr uint64_t value() const {
-    return (raw_ & ~kTableBit) >> kValueShift;
+    return (raw_ & ~kBlockBits) >> kValueShift;
   }
   constexpr core::SwapEntry entry() const {
     return core::SwapEntry::FromRaw(value());
@@ -58,17 +71,29 @@ class PageWord {
     return kind() == Kind::kNone || kind() == Kind::kZero;
   }
   constexpr bool has_table() const { return (raw_ & kTableBit) != 0; }
+  constexpr bool discarded() const { return (raw_ & kDiscardedBit) != 0; }
   constexpr PageWord WithTable(bool table) const {
-    PageWord word = *this;
-    word.raw_ = table ? raw_ | kTableBit : raw_ & ~kTableBit;
-    return word;
+    return With(kTableBit, table);
   }
+  constexpr PageWord WithDiscarded(bool discarded) const {
+    return With(kDiscardedBit, discarded);
+  }
+  // As a page's word.
+  constexpr PageWord OfPage() const { return With(kBlockBits, false); }
   constexpr bool operator==(const PageWord&) const = default;
 
  private:
   static constexpr int kValueShift = 3;
   static constexpr uint64_t kTableBit = uint64_t{1} << 63;
-  static_assert(core::kSwapEntryBits + kValueShift < 63);
+  static constexpr uint64_t kDiscardedBit = uint64_t{1} << 62;
+  static constexpr uint64_t kBlockBits = kTableBit | kDiscardedBit;
+  static_assert(core::kSwapEntryBits + kValueShift <= 62);
+
+  constexpr PageWord With(uint64_t bits, bool set) const {
+    PageWord word = *this;
+    word.raw_ = set ? raw_ | bits : raw_ & ~bits;
+    return word;
+  }
 
   uint64_t raw_ = 0;
 };
@@ -94,6 +119,8 @@ class PageMap {
   void Set(uint64_t page, int order, PageWord word);
   // Marks whether a whole block may have a table of small pages.
   void SetTable(uint64_t block, bool table);
+  // Marks that pages of the block were discarded (R).
+  void SetDiscarded(uint64_t block);
   // Replaces a leaf whose words are all slots 0..511 of one cluster, or all
   // zeros, by one word, with H set.
   void Fold(uint64_t block);

@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "client/pager/fault_path.h"
+#include "client/pager/forget.h"
+#include "client/pager/map_changes.h"
 #include "client/pager/mapping.h"
 #include "client/pager/reclaim.h"
 #include "client/pager/shared.h"
@@ -22,10 +26,12 @@ namespace {
 
 // For the goodbyes at the end: giving clusters back, closing the session.
 constexpr std::chrono::seconds kShutdownWait{2};
+// For a change of the map that has happened to be told: the reader never waits.
+constexpr std::chrono::seconds kVacateWait{10};
 
 }  // namespace
 
-class Pager::Impl {
+class Pager::Impl final : public Workers::Handler {
  public:
   absl::Status Init(const PagerOptions& options,
                     std::unique_ptr<remote::Transport> transport,
@@ -43,17 +49,16 @@ class Pager::Impl {
   void CheckInvariants() const;
 
  private:
-  void Serve(const Fault& fault, SteadyTime read_at);
+  void Serve(const Fault& fault, SteadyTime read_at) override;
+  void QueueChange(const MapEvent& change) override { changes_->Queue(change); }
+  void ApplyChanges() override { changes_->Apply(); }
   [[noreturn]] void DieOfOwnFault(const Fault& fault) const;
-  void ForgetBlock(Region* region, uint64_t block);
-  // Returns how many pages that was: a folio's are forgotten together.
-  uint64_t ForgetPagesLocked(Region* region, uint64_t page, int order);
-  void ForgetFolioLocked(core::Folio* folio);
   std::shared_ptr<Group> FindGroup(const Group* group);
 
   std::unique_ptr<Uffd> uffd_;
   std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
   Shared shared_;
+  std::unique_ptr<MapChanges> changes_;
   std::unique_ptr<Reclaim> reclaim_;
   std::unique_ptr<FaultPath> faults_;
   std::unique_ptr<Workers> workers_;
@@ -78,12 +83,10 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
   shared_.staging = std::move(*staging);
   shared_.fault_deadline = options.fault_deadline;
   shared_.transport = std::move(transport);
-  reclaim_ = std::make_unique<Reclaim>(&shared_);
+  changes_ = std::make_unique<MapChanges>(&shared_);
+  reclaim_ = std::make_unique<Reclaim>(&shared_, changes_.get());
   faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
-  workers_ = std::make_unique<Workers>(
-      uffd_.get(), [this](const Fault& fault, SteadyTime read_at) {
-        Serve(fault, read_at);
-      });
+  workers_ = std::make_unique<Workers>(uffd_.get(), this);
   transport_tids_ = shared_.transport->ThreadIds();
   absl::Status started = reclaim_->Start();
   if (started.ok()) started = faults_->ahead().Start();
@@ -97,9 +100,13 @@ void Pager::Impl::Shutdown() {
   shared_.staging->Shutdown();
   faults_->ahead().Stop();
   reclaim_->Stop();
-  workers_->Stop();
   // Returns when the last put is done: it refers to staging and the tables.
+  // Its zap of staging raises an event, so the workers still read.
   shared_.transport.reset();
+  workers_->Stop();
+  // Nobody reads any more.
+  (void)uffd_->Unregister(shared_.staging->registered(),
+                          shared_.staging->registered_bytes());
 }
 
 void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
@@ -170,12 +177,23 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
   if (at == nullptr) {
     return absl::ResourceExhaustedError("no address space for the region");
   }
+  // The addresses may be some that the program has just unmapped.
+  const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
+  while (!shared_.regions.PiecesIn(at, at + bytes).empty()) {
+    if (std::chrono::steady_clock::now() > until) {
+      munmap(at, bytes);
+      return absl::UnavailableError("the region's addresses are not free yet");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    changes_->Apply();
+  }
   // Found before it faults.
   Region* const region =
       shared_.regions.Add(std::make_unique<Region>(at, bytes, owner, options));
   const absl::Status status = uffd_->Register(at, bytes);
   if (!status.ok()) {
-    shared_.regions.Remove(region);
+    std::vector<RegionTable::Piece> pieces;
+    shared_.regions.Remove(region, &pieces);
     munmap(at, bytes);
     return status;
   }
@@ -183,59 +201,27 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
 }
 
 absl::Status Pager::Impl::DestroyRegion(Region* region) {
-  const std::shared_ptr<Region> keep = shared_.regions.Remove(region);
-  if (keep == nullptr) {
+  // What the program did to it before is done first.
+  changes_->Apply();
+  std::vector<RegionTable::Piece> pieces;
+  const std::shared_ptr<Region> dead = shared_.regions.Remove(region, &pieces);
+  if (dead == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }
   // Nobody finds it any more, and who found it before sees that it is dead.
-  region->Kill();
+  dead->Kill();
   shared_.locks.Barrier();
-  region->map().ForEachBlock(
-      [&](uint64_t block) { ForgetBlock(region, block); });
-  munmap(region->address(), region->length());
+  // The memory first, then its charge.
+  for (const RegionTable::Piece& piece : pieces) {
+    shared_.space->Unmap(piece.start,
+                         static_cast<size_t>(piece.end - piece.start));
+  }
+  Forget forget(&shared_);
+  dead->map().ForEachBlock([&](uint64_t block) {
+    if (block >= dead->blocks()) return;
+    forget.Range(dead.get(), block * kPagesPerPmd, kPagesPerPmd, PageWord());
+  });
   return absl::OkStatus();
-}
-
-void Pager::Impl::ForgetBlock(Region* region, uint64_t block) {
-  if (block >= region->blocks()) return;
-  const uint64_t first = block * kPagesPerPmd;
-  MutexLock lock(shared_.LockOf(region, first));
-  PageMap& map = region->map();
-  if (map.GetBlock(block).kind() == PageWord::Kind::kNone) return;
-  if (map.GetBlock(block).kind() != PageWord::Kind::kLeaf) {
-    ForgetPagesLocked(region, first, kPmdOrder);
-  } else {
-    for (uint64_t i = 0; i < kPagesPerPmd;) {
-      i += ForgetPagesLocked(region, first + i, 0);
-    }
-  }
-  map.Set(first, kPmdOrder, PageWord());
-}
-
-uint64_t Pager::Impl::ForgetPagesLocked(Region* region, uint64_t page,
-                                        int order) {
-  const PageWord word = region->map().Get(page);
-  if (word.kind() == PageWord::Kind::kSwap) {
-    shared_.swap.PutEntries(word.entry(), PagesOf(order));
-    shared_.counters.remote_pages.Sub(PagesOf(order));
-  } else if (word.kind() == PageWord::Kind::kFolio) {
-    core::Folio* const folio =
-        shared_.folios.At(static_cast<core::FolioId>(word.value()));
-    order = folio->order;
-    ForgetFolioLocked(folio);
-  }
-  return PagesOf(order);
-}
-
-void Pager::Impl::ForgetFolioLocked(core::Folio* folio) {
-  const uint64_t pages = PagesOf(folio->order);
-  folio->group->LruDel(folio);
-  folio->group->Uncharge(pages);
-  shared_.counters.resident_pages.Sub(pages);
-  folio->mapped = false;
-  // A put under way frees the slots when it is done.
-  if (folio->has_swap && !folio->writeback) shared_.swap.FolioFreeSwap(folio);
-  shared_.folios.Put(folio);
 }
 
 absl::StatusOr<uint64_t> Pager::Impl::PageOut(Region* region) {

@@ -23,8 +23,9 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Reclaim::Reclaim(Shared* shared)
+Reclaim::Reclaim(Shared* shared, MapChanges* changes)
     : shared_(*shared),
+      changes_(*changes),
       clusters_(shared),
       take_out_(
           shared, &clusters_, [this] { Progress(); }, [this] { Kick(); }) {}
@@ -145,6 +146,7 @@ void Reclaim::Run() {
 
 void Reclaim::Background() {
   ReclaimGroups();
+  changes_.AdoptLeftovers();
   take_out_.RehomeAll();
   clusters_.Balance();
   shared_.regions.Reap(&shared_.grace);

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "client/core/memory_group.h"
 #include "client/pager/cluster_supply.h"
+#include "client/pager/map_changes.h"
 #include "client/pager/shared.h"
 #include "client/pager/take_out.h"
 #include "common/mutex.h"
@@ -25,7 +26,7 @@ namespace farswap::pager {
 
 class Reclaim {
  public:
-  explicit Reclaim(Shared* shared);
+  Reclaim(Shared* shared, MapChanges* changes);
   ~Reclaim();
   Reclaim(const Reclaim&) = delete;
   Reclaim& operator=(const Reclaim&) = delete;
@@ -73,6 +74,7 @@ class Reclaim {
   core::Folio* Isolate(Region* region, uint64_t page, uint64_t* pages);
 
   Shared& shared_;
+  MapChanges& changes_;
   ClusterSupply clusters_;
   TakeOut take_out_;
   std::atomic<int> tid_{0};

@@ -1,4 +1,8 @@
 // A region: a range of far memory of the program, and the table of them.
+//
+// The program may unmap parts of a region. So the table maps pieces of
+// addresses to regions: a region has one piece when it is made, and fewer
+// bytes, or more pieces, after an munmap.
 #ifndef FARSWAP_CLIENT_PAGER_REGION_H_
 #define FARSWAP_CLIENT_PAGER_REGION_H_
 
@@ -53,9 +57,10 @@ class Region : public std::enable_shared_from_this<Region> {
   uint64_t PageOf(const char* at) const {
     return static_cast<uint64_t>(at - address_) / kPageBytes;
   }
-  bool Holds(const char* at) const {
-    return at >= address_ && at < address_ + bytes_;
-  }
+  // Once something was unmapped or moved away, a zap by address may meet what
+  // is somebody else's since.
+  bool carved() const { return carved_.load(std::memory_order_relaxed); }
+  void SetCarved() { carved_.store(true, std::memory_order_relaxed); }
 
   // A dead region is about to be unmapped, and its addresses given to others:
   // who acts on them holds the block's lock and has seen, under it, that the
@@ -75,6 +80,7 @@ class Region : public std::enable_shared_from_this<Region> {
   PageMap map_;
   FaultSize fault_size_;
   std::atomic<bool> dead_{false};
+  std::atomic<bool> carved_{false};
 };
 
 // The lock of a block: striped, so that nothing is sized by capacity. It
@@ -103,12 +109,26 @@ class BlockLocks {
 // object after that until Reap: folios name their region by a bare pointer.
 class RegionTable {
  public:
+  // A range of addresses of one region.
+  struct Piece {
+    char* start;
+    char* end;
+    std::shared_ptr<Region> region;
+  };
+
   ~RegionTable();
 
+  // Adds a region, as one piece.
   Region* Add(std::unique_ptr<Region> region);
-  // Returns the region, which nobody finds any more; null if it is not there.
-  std::shared_ptr<Region> Remove(const Region* region);
+  // Takes the region out, so that nobody finds it any more; `*pieces` is what
+  // it had. Null if it is not there.
+  std::shared_ptr<Region> Remove(const Region* region,
+                                 std::vector<Piece>* pieces);
   std::shared_ptr<Region> Find(const char* at) const;
+  // What of the range is regions', piece by piece.
+  std::vector<Piece> PiecesIn(char* start, char* end) const;
+  // The range is no region's any more.
+  void Carve(char* start, char* end);
   // Null if the region is not, or no longer, in the table.
   std::shared_ptr<Region> Hold(const Region* region) const;
   // Whether a region of that group is left.
@@ -122,7 +142,8 @@ class RegionTable {
  private:
   // std::shared_mutex: every fault reads the table, and it changes seldom.
   mutable std::shared_mutex mu_;
-  std::vector<std::shared_ptr<Region>> regions_;  // By address.
+  std::vector<Piece> pieces_;  // By address; none overlap.
+  std::vector<std::shared_ptr<Region>> regions_;
   Mutex dead_mu_;
   std::vector<std::unique_ptr<Region>> dead_ ABSL_GUARDED_BY(dead_mu_);
   // Dead when the generation that is draining was closed. Reap's.

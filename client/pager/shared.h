@@ -36,6 +36,32 @@ struct Shared {
   }
 };
 
+// The lock of a folio that was found by a slot, beside the lock that is held:
+// pages that were moved (mremap) name slots of folios of other blocks. Tried
+// only, as there is no order between block locks.
+class FolioLock {
+ public:
+  // REQUIRES: the caller is in `grace`, and has a reference.
+  FolioLock(Shared* shared, const core::Folio* folio,
+            Mutex* held) ABSL_NO_THREAD_SAFETY_ANALYSIS
+      : mu_(shared->LockOf(static_cast<Region*>(folio->owner), folio->index)),
+        held_(held),
+        owned_(mu_ == held || mu_->TryLock()) {}
+  ~FolioLock() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (owned_ && mu_ != held_) mu_->Unlock();
+  }
+  FolioLock(const FolioLock&) = delete;
+  FolioLock& operator=(const FolioLock&) = delete;
+
+  // Whether the folio's fields may be read.
+  bool owned() const { return owned_; }
+
+ private:
+  Mutex* const mu_;
+  Mutex* const held_;
+  const bool owned_;
+};
+
 // The region of a folio. REQUIRES: the folio is mapped and its block lock
 // held, or the caller is in `grace`, or has a pointer that keeps the region.
 inline Region* RegionOf(const core::Folio* folio) {

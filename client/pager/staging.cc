@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "client/pager/mapping.h"
@@ -161,7 +162,10 @@ Staging::Filled Staging::GetFilled() {
 void Staging::PutReceived(char* buffer, Left left) {
   if (InNursery(buffer)) {
     // Its next user expects zeros, and an empty block gives them.
-    if (left != Left::kNone) madvise(buffer, kPmdBytes, MADV_DONTNEED);
+    // Refused if the program locked all of its memory.
+    if (left != Left::kNone && madvise(buffer, kPmdBytes, MADV_DONTNEED) != 0) {
+      std::memset(buffer, 0, kPmdBytes);
+    }
     MutexLock lock(&mu_);
     nursery_free_.push_back(buffer);
     return;
@@ -173,8 +177,10 @@ void Staging::PutReceived(char* buffer, Left left) {
   freed_.SignalAll();
 }
 
+size_t Staging::registered_bytes() const { return capture_blocks_ * kPmdBytes; }
+
 bool Staging::Holds(const char* at) const {
-  return at >= capture_ && at < capture_ + capture_blocks_ * kPmdBytes;
+  return at >= capture_ && at < capture_ + registered_bytes();
 }
 
 bool Staging::IsIdle() const {

@@ -45,6 +45,8 @@ class Staging {
 
   // Maps `bytes`, a multiple of 2 MiB, at least kMinBytes, and hands the
   // larger mapping to `register_range`.
+  // It is to be unregistered before the Staging goes, which unmaps it: nobody
+  // may be left to read the event.
   static absl::StatusOr<std::unique_ptr<Staging>> Create(
       size_t bytes, AddressSpace* space,
       const std::function<absl::Status(char*, size_t)>& register_range);
@@ -74,6 +76,8 @@ class Staging {
 
   // Whether an address is in the registered mapping.
   bool Holds(const char* at) const;
+  char* registered() const { return capture_; }
+  size_t registered_bytes() const;
   // Whether no buffer is in anybody's hands.
   bool IsIdle() const;
   // Fails the waits for an empty buffer, now and in future.

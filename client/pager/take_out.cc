@@ -2,7 +2,9 @@
 
 #include <errno.h>
 
+#include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "client/pager/content.h"
@@ -15,6 +17,10 @@ namespace {
 // How long one attempt waits for staging. Long enough to see a 2 MiB put done
 // (about 1 ms).
 constexpr std::chrono::milliseconds kMoment{2};
+// How long pages that could not all be taken are tried to be put back: while
+// an event of the program's is unread the kernel refuses it, and the reader
+// never waits; memory for page tables may take longer.
+constexpr std::chrono::seconds kPutBackWait{60};
 
 }  // namespace
 
@@ -90,7 +96,9 @@ TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging) {
   Captured captured = Captured::kNo;
   {
     MutexLock lock(shared_.LockOf(region, folio->index));
-    if (folio->mapped && folio->writeback) {
+    if (region->dead()) {
+      // It is being forgotten.
+    } else if (folio->mapped && folio->writeback) {
       folio->group->LruPutback(folio, /*active=*/false);
     } else if (folio->mapped) {
       keep = region->shared_from_this();
@@ -115,8 +123,15 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
   const OpResult moved = shared_.space->MoveOut(
       staging, region->AddressOf(folio->index), BytesOf(folio->order));
   if (!moved.ok()) {
+    const PageMap& map = region->map();
+    const bool gone = moved.error == ENOENT &&
+                      map.GetBlock(folio->index / kPagesPerPmd).discarded();
+    const bool cut = (gone || moved.error == EINVAL) && folio->order > 0;
     UndoCapture(region, folio, staging, moved, new_slots);
-    const bool cut = moved.error == EINVAL && folio->order > 0;
+    if (gone && !cut) {
+      // The program's discard came after the page was mapped anew.
+      forget_.RangeLocked(region, folio->index, 1, PageWord());
+    }
     return cut ? Captured::kNotWhole : Captured::kNo;
   }
   const uint64_t pages = PagesOf(folio->order);
@@ -135,16 +150,7 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
 
 void TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
                           OpResult moved, bool new_slots) {
-  char* const home = region->AddressOf(folio->index);
-  if (moved.done > 0) {
-    OpResult back = shared_.space->MoveIn(home, staging, moved.done);
-    if (!back.ok()) {
-      const size_t at = back.done;
-      back = shared_.space->CopyIn(home + at, staging + at, moved.done - at);
-    }
-    // Out of memory for page tables, with the only copy of a page in hand.
-    if (!back.ok()) DieRaw("a page cannot be put back: errno %d", back.error);
-  }
+  PutBack(region->AddressOf(folio->index), staging, moved.done);
   region->map().Set(folio->index, folio->order, PageWord::Folio(folio->id));
   if (folio->order == kPmdOrder) {
     region->map().SetTable(folio->index / kPagesPerPmd, true);
@@ -152,9 +158,42 @@ void TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
   shared_.swap.FolioPutSwap(folio);
   if (new_slots) shared_.swap.FolioFreeSwap(folio);
   shared_.counters.takeout_busy.Add();
-  if (moved.error == EINVAL && folio->order > 0) return;  // To be cut.
+  const bool cut = moved.error == EINVAL || moved.error == ENOENT;
+  if (cut && folio->order > 0) return;
   // The active list, so that it is not the next victim again.
   folio->group->LruPutback(folio, /*active=*/true);
+}
+
+void TakeOut::PutBack(char* home, char* staging, size_t bytes) {
+  const SteadyTime until = std::chrono::steady_clock::now() + kPutBackWait;
+  size_t step = bytes;  // All of the rest, or a page.
+  for (size_t at = 0; at < bytes; step = std::min(step, bytes - at)) {
+    OpResult back = shared_.space->MoveIn(home + at, staging + at, step);
+    at += back.done;
+    if (back.ok()) continue;
+    if (step > kPageBytes) {
+      step = kPageBytes;
+      continue;
+    }
+    // What the program discarded or unmapped meanwhile goes with the staging.
+    if (shared_.space->IsChanging(home + at, kPageBytes)) {
+      at += kPageBytes;
+      continue;
+    }
+    // Protected or locked meanwhile: a copy does.
+    if (back.error == EINVAL || back.error == EBUSY) {
+      back = shared_.space->CopyIn(home + at, staging + at, kPageBytes);
+      at += back.done;
+      if (back.ok()) continue;
+    }
+    const bool passes =
+        back.error == EAGAIN || back.error == ENOMEM || back.error == ENOENT;
+    // With the only copy of a page in hand there is nothing else to do.
+    if (!passes || std::chrono::steady_clock::now() > until) {
+      DieRaw("a page cannot be put back: errno %d", back.error);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
 }
 
 void TakeOut::Settle(core::Folio* folio, std::shared_ptr<Region> region,
@@ -192,7 +231,12 @@ bool TakeOut::SettleUnwritten(Region* region, core::Folio* folio, bool zero,
     // the folio, and Disown finds nothing.
     Disown(region, folio, PageWord(PageWord::Kind::kZero, 0));
     folio->stored = false;
-    shared_.swap.FolioFreeSwap(folio);
+    if (!shared_.swap.FolioFreeSwap(folio) && !folio->mapped) {
+      // Pages that were moved elsewhere name its slots: those are zeros.
+      shared_.swap.SetSums(folio->entry, folio->order, /*zero=*/true, {});
+      shared_.swap.SwapCacheDelFolio(
+          folio, folio->group->Evict(PagesOf(folio->order)));
+    }
     shared_.counters.swpout_zero.Add();
   } else if (folio->stored && folio->hash == hash &&
              (folio->mapped || !IsCopyLost(folio))) {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "client/pager/cluster_supply.h"
+#include "client/pager/forget.h"
 #include "client/pager/shared.h"
 #include "common/mutex.h"
 
@@ -80,13 +81,14 @@ class TakeOut {
   Captured CaptureLocked(Region* region, core::Folio* folio, char* staging);
   void UndoCapture(Region* region, core::Folio* folio, char* staging,
                    OpResult moved, bool new_slots);
+  // Puts back what a capture that failed had moved.
+  void PutBack(char* home, char* staging, size_t bytes);
 
   // Cuts an isolated folio into smaller ones, and takes those out.
   Step RunParts(core::Folio* folio, SteadyTime until, uint64_t* taken);
   // The parts of the folio, in its place: isolated, a reference each. None if
   // it is not mapped any more, or there is no memory for them.
   std::vector<core::Folio*> Split(core::Folio* folio);
-  std::vector<core::Folio*> AllocateParts(core::Folio* folio, int order);
 
   // Step 3; takes over the reference of the page map.
   void Settle(core::Folio* folio, std::shared_ptr<Region> region, bool huge);
@@ -112,6 +114,7 @@ class TakeOut {
 
   Shared& shared_;
   ClusterSupply& clusters_;
+  Forget forget_;
   const std::function<void()> progress_;
   const std::function<void()> lost_;
   std::atomic<int> puts_{0};

@@ -31,6 +31,7 @@ TakeOut::TakeOut(Shared* shared, ClusterSupply* clusters,
                  std::function<void()> progress, std::function<void()> lost)
     : shared_(*shared),
       clusters_(*clusters),
+      forget_(shared),
       progress_(std::move(progress)),
       lost_(std::move(lost)) {}
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/log_raw.h"
 #include "common/units.h"
 
 namespace farswap::pager {
@@ -98,15 +99,6 @@ int Ioctl(int fd, uint64_t request, void* arg) {
   return ioctl(fd, request, arg) == 0 ? 0 : errno;
 }
 
-OpResult Move(int fd, char* to, char* from, size_t bytes) {
-  return Repeat(bytes, [&](size_t at, int64_t* done) {
-    MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
-    const int error = Ioctl(fd, kIoctlMove, &arg);
-    *done = arg.move;
-    return error;
-  });
-}
-
 // /dev/userfaultfd is preferred: its permissions say who may page, where the
 // system call asks for a capability.
 absl::StatusOr<int> Open() {
@@ -141,7 +133,8 @@ absl::StatusOr<std::unique_ptr<Uffd>> Uffd::Create() {
   uffdio_api api{};
   api.api = UFFD_API;
   api.features = kFeatureMove | kFeaturePoison | UFFD_FEATURE_EXACT_ADDRESS |
-                 UFFD_FEATURE_THREAD_ID;
+                 UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_EVENT_REMOVE |
+                 UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP;
   const int error = Ioctl(*fd, UFFDIO_API, &api);
   const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   std::unique_ptr<Uffd> uffd(new Uffd(*fd, pagemap));
@@ -177,26 +170,65 @@ absl::Status Uffd::Unregister(char* at, size_t bytes) {
   return absl::ErrnoToStatus(error, "userfaultfd does not let a range go");
 }
 
-std::optional<Fault> Uffd::Next(int stop_fd) {
+std::optional<Message> Uffd::Next(int stop_fd) {
   for (;;) {
-    uffd_msg msg;
-    const ssize_t n = read(fd_, &msg, sizeof(msg));
-    if (n == sizeof(msg) && msg.event == UFFD_EVENT_PAGEFAULT) {
-      return Fault{reinterpret_cast<char*>(msg.arg.pagefault.address),
-                   msg.arg.pagefault.feat.ptid,
-                   (msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0};
+    if (!changes_.empty()) {
+      const Message message{std::nullopt, changes_.front()};
+      changes_.erase(changes_.begin());
+      return message;
     }
-    // No events were asked for, so what is not a fault is "nothing there":
-    // EAGAIN, or EINTR. Waiting for either descriptor needs no bound: the
-    // wait is for work, and stop_fd ends it.
+    // Waiting for either descriptor needs no bound: the wait is for work, and
+    // stop_fd ends it.
     pollfd fds[2] = {{fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}};
     poll(fds, 2, -1);
     if (fds[1].revents != 0) return std::nullopt;
+    if (fds[0].revents == 0) continue;
+    if (const std::optional<Fault> fault = Read()) return Message{fault, {}};
   }
+}
+
+std::optional<Fault> Uffd::Read() {
+  uffd_msg msg;
+  std::optional<Fault> fault;
+  events_.Close();
+  const ssize_t n = read(fd_, &msg, sizeof(msg));
+  // Else there is nothing (any more): EAGAIN, or EINTR.
+  if (n == sizeof(msg)) {
+    switch (msg.event) {
+      case UFFD_EVENT_PAGEFAULT:
+        fault =
+            Fault{reinterpret_cast<char*>(msg.arg.pagefault.address),
+                  msg.arg.pagefault.feat.ptid,
+                  (msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0};
+        break;
+      case UFFD_EVENT_REMOVE:
+      case UFFD_EVENT_UNMAP:
+        events_.Read({msg.event == UFFD_EVENT_REMOVE ? MapEvent::Kind::kRemove
+                                                     : MapEvent::Kind::kUnmap,
+                      reinterpret_cast<char*>(msg.arg.remove.start),
+                      reinterpret_cast<char*>(msg.arg.remove.end), nullptr},
+                     &changes_);
+        break;
+      case UFFD_EVENT_REMAP: {
+        char* const from = reinterpret_cast<char*>(msg.arg.remap.from);
+        events_.Read({MapEvent::Kind::kRemap, from, from + msg.arg.remap.len,
+                      reinterpret_cast<char*>(msg.arg.remap.to)},
+                     &changes_);
+        break;
+      }
+      default:
+        DieRaw("userfaultfd tells of an event %d that was not asked for",
+               msg.event);
+    }
+  }
+  events_.Open();
+  return fault;
 }
 
 OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
   return Repeat(bytes, [&](size_t at, int64_t* done) {
+    const MapEvents::Operation operation(&events_, to + at, bytes - at);
+    if (operation.refused()) return EAGAIN;
     uffdio_copy arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
     const int error = Ioctl(fd_, UFFDIO_COPY, &arg);
     *done = arg.copy;
@@ -204,21 +236,41 @@ OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
   });
 }
 
+OpResult Uffd::Move(char* to, char* from, size_t bytes, const char* home) {
+  return Repeat(bytes, [&](size_t at, int64_t* done) {
+    const MapEvents::Operation operation(&events_, home + at, bytes - at);
+    if (operation.refused()) return EAGAIN;
+    MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
+    const int error = Ioctl(fd_, kIoctlMove, &arg);
+    *done = arg.move;
+    return error;
+  });
+}
+
 OpResult Uffd::MoveIn(char* to, char* from, size_t bytes) {
-  return Move(fd_, to, from, bytes);
+  return Move(to, from, bytes, /*home=*/to);
 }
 
 OpResult Uffd::MoveOut(char* to, char* from, size_t bytes) {
-  return Move(fd_, to, from, bytes);
+  return Move(to, from, bytes, /*home=*/from);
 }
 
 OpResult Uffd::Zap(char* at, size_t bytes) {
+  if (events_.IsChanging(at, bytes)) return {EAGAIN, 0};
+  const MapEvents::OwnZap zap(&events_, at, bytes);
   if (madvise(at, bytes, MADV_DONTNEED) == 0) return {0, bytes};
   return {errno, 0};
 }
 
+void Uffd::Unmap(char* at, size_t bytes) {
+  const MapEvents::OwnUnmap unmap(&events_, at, bytes);
+  munmap(at, bytes);
+}
+
 OpResult Uffd::Poison(char* at, size_t bytes) {
   return Repeat(bytes, [&](size_t offset, int64_t* done) {
+    const MapEvents::Operation operation(&events_, at + offset, bytes - offset);
+    if (operation.refused()) return EAGAIN;
     PoisonArg arg{{U64(at + offset), bytes - offset}, 0, 0};
     const int error = Ioctl(fd_, kIoctlPoison, &arg);
     *done = arg.updated;
@@ -232,24 +284,31 @@ OpResult Uffd::Wake(char* at, size_t bytes) {
   return {error, error == 0 ? bytes : 0};
 }
 
-bool Uffd::Scan(const char* at, size_t bytes, uint64_t categories) {
+// The first page of any of the categories, or `end`.
+const char* Uffd::Scan(const char* at, const char* end, uint64_t categories) {
   PageRegion found{};
   ScanArg arg{};
   arg.size = sizeof(arg);
   arg.start = U64(at);
-  arg.end = U64(at) + bytes;
+  arg.end = U64(end);
   arg.vec = U64(&found);
   arg.vec_len = 1;
   arg.category_anyof_mask = categories;
   arg.return_mask = categories;
-  return ioctl(pagemap_fd_, kIoctlPagemapScan, &arg) == 1 &&
-         found.start == arg.start;
+  if (ioctl(pagemap_fd_, kIoctlPagemapScan, &arg) != 1) return end;
+  return at + (found.start - arg.start);
 }
 
 bool Uffd::IsPresent(const char* at) {
-  return Scan(at, kPageBytes, kPagePresent | kPageSwapped);
+  return FirstPresent(at, at + kPageBytes) == at;
 }
 
-bool Uffd::IsHuge(const char* at) { return Scan(at, kPageBytes, kPageHuge); }
+const char* Uffd::FirstPresent(const char* at, const char* end) {
+  return Scan(at, end, kPagePresent | kPageSwapped);
+}
+
+bool Uffd::IsHuge(const char* at) {
+  return Scan(at, at + kPageBytes, kPageHuge) == at;
+}
 
 }  // namespace farswap::pager

@@ -11,10 +11,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/pager/address_space.h"
+#include "client/pager/map_events.h"
 
 namespace farswap::pager {
 
@@ -23,6 +25,12 @@ struct Fault {
   char* address = nullptr;  // Exact, not aligned.
   uint32_t tid = 0;         // Of the thread that waits.
   bool write = false;
+};
+
+// What userfaultfd tells: one of the two.
+struct Message {
+  std::optional<Fault> fault;
+  MapEvent change;
 };
 
 class Uffd final : public AddressSpace {
@@ -37,25 +45,38 @@ class Uffd final : public AddressSpace {
   absl::Status Register(char* at, size_t bytes);
   absl::Status Unregister(char* at, size_t bytes);
 
-  // Waits for a fault, or until `stop_fd` is readable: then nullopt. Between
-  // reading and returning nothing can fail.
-  std::optional<Fault> Next(int stop_fd);
+  // Waits for a message, or until `stop_fd` is readable: then nullopt. Between
+  // reading and returning nothing can fail. Operations on the range of a
+  // change are refused (EAGAIN) until Applied.
+  std::optional<Message> Next(int stop_fd);
 
   OpResult CopyIn(char* to, const char* from, size_t bytes) override;
   OpResult MoveIn(char* to, char* from, size_t bytes) override;
   OpResult MoveOut(char* to, char* from, size_t bytes) override;
   OpResult Zap(char* at, size_t bytes) override;
+  void Unmap(char* at, size_t bytes) override;
   OpResult Poison(char* at, size_t bytes) override;
   OpResult Wake(char* at, size_t bytes) override;
   bool IsPresent(const char* at) override;
+  const char* FirstPresent(const char* at, const char* end) override;
   bool IsHuge(const char* at) override;
+  bool IsChanging(const char* at, size_t bytes) override {
+    return events_.IsChanging(at, bytes);
+  }
+  void Applied(const MapEvent& change) override { events_.Applied(change); }
 
  private:
   Uffd(int fd, int pagemap_fd) : fd_(fd), pagemap_fd_(pagemap_fd) {}
-  bool Scan(const char* at, size_t bytes, uint64_t categories);
+  const char* Scan(const char* at, const char* end, uint64_t categories);
+  OpResult Move(char* to, char* from, size_t bytes, const char* home);
+  // Reads one message, if there is one: a fault is returned, changes are
+  // appended to changes_.
+  std::optional<Fault> Read();
 
   const int fd_;
   const int pagemap_fd_;
+  MapEvents events_;
+  std::vector<MapEvent> changes_;  // Read, not yet returned. The reader's.
 };
 
 }  // namespace farswap::pager

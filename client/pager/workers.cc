@@ -4,16 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "client/pager/thread.h"
 
 namespace farswap::pager {
 
-Workers::Workers(Uffd* uffd, Serve serve)
+Workers::Workers(Uffd* uffd, Handler* handler)
     : uffd_(uffd),
-      serve_(std::move(serve)),
+      handler_(handler),
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Workers::~Workers() {
@@ -22,13 +21,14 @@ Workers::~Workers() {
 }
 
 absl::Status Workers::Start() {
-  for (size_t i = 0; i < kStartWorkers; ++i) {
-    if (AddWorker()) continue;
-    return absl::ResourceExhaustedError(
-        "the system has no thread left for the pager: see ulimit -u and the "
-        "cgroup's pids.max");
+  bool started = stop_fd_ >= 0 && AddThread(/*spare=*/true);
+  for (size_t i = 0; started && i < kStartWorkers; ++i) {
+    started = AddThread(/*spare=*/false);
   }
-  return absl::OkStatus();
+  if (started) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      "the system has no thread or descriptor left for the pager: see ulimit "
+      "-u and -n, and the cgroup's pids.max");
 }
 
 void Workers::Stop() {
@@ -38,6 +38,8 @@ void Workers::Stop() {
     MutexLock lock(&mu_);
     stopping_ = true;
     threads.swap(threads_);
+    turn_.SignalAll();
+    spare_.SignalAll();
   }
   for (std::thread& thread : threads) thread.join();
 }
@@ -49,37 +51,93 @@ bool Workers::IsWorker(uint32_t tid) const {
   });
 }
 
-bool Workers::AddWorker() {
+bool Workers::AddThread(bool spare) {
   MutexLock lock(&mu_);
-  if (stopping_ || threads_.size() >= kMaxWorkers) return false;
+  if (stopping_ || threads_.size() == tids_.size()) return false;
   const size_t index = threads_.size();
-  free_.fetch_add(1, std::memory_order_relaxed);
+  if (!spare) ++free_;
   started_.store(index + 1, std::memory_order_release);
-  std::optional<std::thread> thread =
-      StartThread("farswap-fault", [this, index] { Run(index); });
+  std::optional<std::thread> thread = StartThread(
+      spare ? "farswap-events" : "farswap-fault", [this, spare, index] {
+        tids_[index].store(static_cast<uint32_t>(gettid()),
+                           std::memory_order_relaxed);
+        spare ? RunSpare() : RunWorker();
+      });
   if (!thread) {
-    free_.fetch_sub(1, std::memory_order_relaxed);
+    if (!spare) --free_;
     return false;
   }
   threads_.push_back(std::move(*thread));
   return true;
 }
 
-void Workers::Run(size_t index) {
-  tids_[index].store(static_cast<uint32_t>(gettid()),
-                     std::memory_order_relaxed);
-  for (;;) {
-    std::optional<Fault> fault;
-    {
-      MutexLock lock(&read_mu_);
-      fault = uffd_->Next(stop_fd_);
-    }
-    if (!fault) return;
-    const SteadyTime read_at = std::chrono::steady_clock::now();
-    if (free_.fetch_sub(1, std::memory_order_relaxed) == 1) AddWorker();
-    serve_(*fault, read_at);
-    free_.fetch_add(1, std::memory_order_relaxed);
+void Workers::RunWorker() {
+  while (const std::optional<Work> work = Take()) {
+    Leave();
+    if (work->fault) handler_->Serve(*work->fault, work->read_at);
+    handler_->ApplyChanges();
+    Return();
   }
+}
+
+void Workers::RunSpare() {
+  for (;;) {
+    {
+      MutexLock lock(&mu_);
+      while (!stopping_ && (reading_ || free_ > 0)) spare_.Wait(&mu_);
+      if (stopping_) return;
+      reading_ = true;
+    }
+    if (!Read(/*keep=*/true)) return;
+  }
+}
+
+std::optional<Workers::Work> Workers::Take() {
+  {
+    MutexLock lock(&mu_);
+    while (!stopping_ && backlog_.empty() && reading_) turn_.Wait(&mu_);
+    if (stopping_) return std::nullopt;
+    if (!backlog_.empty()) {
+      const Work work = backlog_.front();
+      backlog_.pop_front();
+      if (!reading_) turn_.Signal();  // That turn is another one's.
+      return work;
+    }
+    reading_ = true;
+  }
+  return Read(/*keep=*/false);
+}
+
+std::optional<Workers::Work> Workers::Read(bool keep) {
+  const std::optional<Message> message = uffd_->Next(stop_fd_);
+  if (!message) return std::nullopt;
+  if (!message->fault) handler_->QueueChange(message->change);
+  const Work work{message->fault, std::chrono::steady_clock::now()};
+  MutexLock lock(&mu_);
+  reading_ = false;
+  if (keep) backlog_.push_back(work);
+  PassOnLocked();
+  return work;
+}
+
+void Workers::PassOnLocked() {
+  turn_.Signal();
+  if (free_ == 0) spare_.Signal();
+}
+
+void Workers::Leave() {
+  {
+    MutexLock lock(&mu_);
+    if (--free_ > 0) return;
+  }
+  if (AddThread(/*spare=*/false)) return;
+  MutexLock lock(&mu_);
+  PassOnLocked();
+}
+
+void Workers::Return() {
+  MutexLock lock(&mu_);
+  ++free_;
 }
 
 }  // namespace farswap::pager

@@ -1,11 +1,16 @@
-// The threads that read faults and serve them, leader-follower.
+// The threads that read messages of the userfaultfd and act on them,
+// leader-follower.
 //
 // One thread at a time reads; having read a fault it hands the reading on and
-// serves the fault itself. When the last free thread goes off to serve, a
+// serves the fault itself. When the last free worker goes off to serve, a
 // further one is started, up to a bound: while servers are slow every fault is
-// still read, and its deadline runs. Past the bound, or when the system has no
-// thread left, faults are read, and their deadlines begin, as workers are
-// done.
+// still read, and its deadline runs. Changes of the map are queued by who
+// reads them, so in order, and then applied.
+//
+// Past the bound, or when the system has no thread left, one thread more is
+// the reader: it serves nothing, so it is never stuck. What it reads waits for
+// a worker. Without it a thread that changes the map, or a worker that zaps,
+// would sleep until a server answers.
 //
 // Thread-safe.
 #ifndef FARSWAP_CLIENT_PAGER_WORKERS_H_
@@ -14,7 +19,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <functional>
+#include <deque>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -27,9 +33,19 @@ namespace farswap::pager {
 
 class Workers {
  public:
-  using Serve = std::function<void(const Fault&, SteadyTime read_at)>;
+  // What is done with messages; called from any worker.
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // May wait for servers.
+    virtual void Serve(const Fault& fault, SteadyTime read_at) = 0;
+    // In the order of reading, by one thread at a time. Takes no block lock.
+    virtual void QueueChange(const MapEvent& change) = 0;
+    // Applies what is queued.
+    virtual void ApplyChanges() = 0;
+  };
 
-  Workers(Uffd* uffd, Serve serve);
+  Workers(Uffd* uffd, Handler* handler);
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -50,20 +66,43 @@ class Workers {
   // Two processors fault at once, and each fault's worker is mostly waiting.
   static constexpr size_t kStartWorkers = 4;
 
-  bool AddWorker();
-  void Run(size_t index);
+  // A fault to be served, or none: changes are queued.
+  struct Work {
+    std::optional<Fault> fault;
+    SteadyTime read_at;
+  };
+
+  bool AddThread(bool spare);
+  void RunWorker();
+  void RunSpare();
+  // The next message, after the turn to read has come; or of the backlog.
+  // Nullopt: stopping.
+  std::optional<Work> Take() ABSL_LOCKS_EXCLUDED(mu_);
+  // `keep`: for the backlog.
+  std::optional<Work> Read(bool keep) ABSL_LOCKS_EXCLUDED(mu_);
+  // A worker goes off to serve: sees that somebody reads meanwhile.
+  void Leave() ABSL_LOCKS_EXCLUDED(mu_);
+  void Return() ABSL_LOCKS_EXCLUDED(mu_);
+  // Lets the next one read.
+  void PassOnLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Uffd* const uffd_;
-  const Serve serve_;
+  Handler* const handler_;
   const int stop_fd_;
 
-  Mutex read_mu_;  // Held by the reader, while it waits for a fault.
-  std::atomic<int> free_{0};
-  std::array<std::atomic<uint32_t>, kMaxWorkers> tids_{};
+  // The spare one is among them.
+  std::array<std::atomic<uint32_t>, kMaxWorkers + 1> tids_{};
   std::atomic<size_t> started_{0};  // Of tids_.
 
   Mutex mu_;
+  CondVar turn_;   // For workers.
+  CondVar spare_;  // For the thread that serves nothing.
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;
+  int free_ ABSL_GUARDED_BY(mu_) = 0;  // Workers that serve nothing now.
+  // Read by the spare thread. One a thread of the program that waits, so
+  // bounded by those.
+  std::deque<Work> backlog_ ABSL_GUARDED_BY(mu_);
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -144,9 +144,16 @@ void PutPath::Start(PutOp* op) {
 }
 
 void PutPath::Drain() {
+  // Without the lock: the last reference to a channel frees the slices in it,
+  // whose owners hear of it on this thread.
+  std::shared_ptr<grpc::GenericStub> stub;
+  {
+    MutexLock lock(&mu_);
+    stub.swap(stub_);
+    changed_.SignalAll();
+  }
+  stub.reset();
   MutexLock lock(&mu_);
-  stub_.reset();
-  changed_.SignalAll();
   while (calls_ > 0) changed_.Wait(&mu_);
 }
 

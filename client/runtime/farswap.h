@@ -28,8 +28,11 @@
  *    handle or makes one is -EPERM, until it executes a program.
  *
  * Rules for the program:
- *  - It does not munmap, mremap, mprotect, madvise or mlock a region's pages,
- *    nor mlockall.
+ *  - It may munmap, mprotect, mlock and madvise (DONTNEED, FREE, REMOVE,
+ *    HUGEPAGE, NOHUGEPAGE) parts of a region, from any thread. What is
+ *    discarded reads as zeros; what is protected or locked stays local, and
+ *    counts. It does not mremap them: what is remote is SIGBUS where it went.
+ *    Nor does it mlockall.
  *  - It gives pages to the kernel to be copied within a call, as read, write,
  *    send and recv do. What the kernel keeps by reference is not safe:
  *    vmsplice and MSG_ZEROCOPY, and O_DIRECT or asynchronous I/O where the

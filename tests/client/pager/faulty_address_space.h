@@ -46,6 +46,7 @@ class FaultyAddressSpace final : public AddressSpace {
   OpResult Zap(char* at, size_t bytes) override {
     return Run(kZap, bytes, [&](size_t n) { return real_.Zap(at, n); });
   }
+  void Unmap(char* at, size_t bytes) override { real_.Unmap(at, bytes); }
   OpResult Poison(char* at, size_t bytes) override {
     return Run(kPoison, bytes, [&](size_t n) { return real_.Poison(at, n); });
   }
@@ -53,7 +54,14 @@ class FaultyAddressSpace final : public AddressSpace {
     return Run(kWake, bytes, [&](size_t n) { return real_.Wake(at, n); });
   }
   bool IsPresent(const char* at) override { return real_.IsPresent(at); }
+  const char* FirstPresent(const char* at, const char* end) override {
+    return real_.FirstPresent(at, end);
+  }
   bool IsHuge(const char* at) override { return real_.IsHuge(at); }
+  bool IsChanging(const char* at, size_t bytes) override {
+    return real_.IsChanging(at, bytes);
+  }
+  void Applied(const MapEvent& change) override { real_.Applied(change); }
 
  private:
   struct Plan {

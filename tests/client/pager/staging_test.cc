@@ -22,10 +22,14 @@ class CountingSpace final : public AddressSpace {
     ++zaps;
     return {0, n};
   }
+  void Unmap(char*, size_t) override {}
   OpResult Poison(char*, size_t n) override { return {0, n}; }
   OpResult Wake(char*, size_t n) override { return {0, n}; }
   bool IsPresent(const char*) override { return true; }
+  const char* FirstPresent(const char* at, const char*) override { return at; }
   bool IsHuge(const char*) override { return true; }
+  bool IsChanging(const char*, size_t) override { return false; }
+  void Applied(const MapEvent&) override {}
   int zaps = 0;
 };
 

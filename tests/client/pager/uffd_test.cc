@@ -10,14 +10,44 @@
 #include <atomic>
 #include <cstring>
 #include <thread>
+#include <vector>
 
 #include "client/pager/mapping.h"
+#include "common/mutex.h"
 #include "common/units.h"
 #include "gtest/gtest.h"
 #include "tests/client/pager/pager_fixture.h"
 
 namespace farswap::pager {
 namespace {
+
+// Reads on, as somebody must while the map changes, and keeps the changes.
+class Reader {
+ public:
+  explicit Reader(Uffd* uffd) : stop_(eventfd(0, EFD_CLOEXEC)) {
+    thread_ = std::thread([this, uffd] {
+      while (const auto message = uffd->Next(stop_)) {
+        MutexLock lock(&mu_);
+        changes_.push_back(message->change);
+      }
+    });
+  }
+  ~Reader() {
+    eventfd_write(stop_, 1);
+    thread_.join();
+    close(stop_);
+  }
+  std::vector<MapEvent> changes() {
+    MutexLock lock(&mu_);
+    return changes_;
+  }
+
+ private:
+  const int stop_;
+  Mutex mu_;
+  std::vector<MapEvent> changes_ ABSL_GUARDED_BY(mu_);
+  std::thread thread_;
+};
 
 class UffdTest : public testing::Test {
  protected:
@@ -33,6 +63,9 @@ class UffdTest : public testing::Test {
     std::memset(nursery_, 0x11, kPmdBytes);
   }
   void TearDown() override {
+    // Nobody would read the events.
+    ASSERT_TRUE(uffd_->Unregister(region_, 2 * kPmdBytes).ok());
+    ASSERT_TRUE(uffd_->Unregister(staging_, 2 * kPmdBytes).ok());
     munmap(region_, 2 * kPmdBytes);
     munmap(staging_, 2 * kPmdBytes);
     munmap(nursery_, kPmdBytes);
@@ -58,12 +91,43 @@ TEST_F(UffdTest, ABlockMovesHugeInAndOutAndBack) {
 }
 
 TEST_F(UffdTest, ALeftoverTableSplitsABlockAndZapMendsIt) {
+  Reader reader(uffd_.get());
   ASSERT_TRUE(uffd_->CopyIn(region_, nursery_, kPageBytes).ok());
   ASSERT_TRUE(uffd_->MoveOut(staging_ + kPmdBytes, region_, kPageBytes).ok());
   // Every page is out, but the table is left.
   ASSERT_TRUE(uffd_->Zap(region_, kPmdBytes).ok());
   ASSERT_TRUE(uffd_->MoveIn(region_, nursery_, kPmdBytes).ok());
   EXPECT_TRUE(uffd_->IsHuge(region_));
+}
+
+TEST_F(UffdTest, OurZapIsNoChangeAndTheProgramsIs) {
+  Reader reader(uffd_.get());
+  ASSERT_TRUE(uffd_->CopyIn(region_, nursery_, 4 * kPageBytes).ok());
+  ASSERT_TRUE(uffd_->Zap(region_, kPmdBytes).ok());
+  EXPECT_TRUE(reader.changes().empty());
+  ASSERT_EQ(madvise(region_ + kPageBytes, 2 * kPageBytes, MADV_DONTNEED), 0);
+  const MapEvent change{MapEvent::Kind::kRemove, region_ + kPageBytes,
+                        region_ + 3 * kPageBytes, nullptr};
+  EXPECT_TRUE(Eventually([&] { return !reader.changes().empty(); }));
+  EXPECT_EQ(reader.changes(), std::vector<MapEvent>{change});
+}
+
+TEST_F(UffdTest, NothingGoesWhereAChangeIsNotApplied) {
+  Reader reader(uffd_.get());
+  ASSERT_EQ(madvise(region_, 2 * kPageBytes, MADV_DONTNEED), 0);
+  ASSERT_TRUE(Eventually([&] { return !reader.changes().empty(); }));
+  EXPECT_TRUE(uffd_->IsChanging(region_ + kPageBytes, kPageBytes));
+  EXPECT_FALSE(uffd_->IsChanging(region_ + 2 * kPageBytes, kPageBytes));
+  EXPECT_EQ(uffd_->CopyIn(region_, nursery_, kPageBytes).error, EAGAIN);
+  EXPECT_EQ(uffd_->MoveIn(region_, nursery_, kPmdBytes).error, EAGAIN);
+  EXPECT_EQ(uffd_->MoveOut(staging_, region_, kPageBytes).error, EAGAIN);
+  EXPECT_EQ(uffd_->Poison(region_, kPageBytes).error, EAGAIN);
+  EXPECT_EQ(uffd_->Zap(region_, kPmdBytes).error, EAGAIN);
+  EXPECT_TRUE(
+      uffd_->CopyIn(region_ + 2 * kPageBytes, nursery_, kPageBytes).ok());
+  ASSERT_EQ(reader.changes().size(), 1u);
+  uffd_->Applied(reader.changes()[0]);
+  EXPECT_TRUE(uffd_->CopyIn(region_, nursery_, kPageBytes).ok());
 }
 
 TEST_F(UffdTest, NothingPresentIsOverwritten) {
@@ -110,8 +174,9 @@ TEST_F(UffdTest, AFaultIsReadAndServedAndStopEndsTheWait) {
     tid = static_cast<uint32_t>(gettid());
     seen = region_[5 * kPageBytes + 123];
   });
-  const std::optional<Fault> fault = uffd_->Next(stop);
-  ASSERT_TRUE(fault.has_value());
+  const std::optional<Message> message = uffd_->Next(stop);
+  ASSERT_TRUE(message.has_value() && message->fault.has_value());
+  const std::optional<Fault> fault = message->fault;
   EXPECT_EQ(fault->address, region_ + 5 * kPageBytes + 123);
   EXPECT_EQ(fault->tid, tid.load());
   EXPECT_FALSE(fault->write);

@@ -1,0 +1,162 @@
+#include "client/pager/map_changes.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace farswap::pager {
+namespace {
+
+// A discard is over some microseconds after its event was read; one that is
+// not is met by MoveOut, as a page that is absent.
+constexpr std::chrono::milliseconds kLeftoverDelay{10};
+// Ranges that wait to be looked at; the oldest go unseen, which costs no more
+// than memory that is not accounted for.
+constexpr size_t kMaxLeftovers = 4096;
+// Moves whose end has not come: as many as threads move pages at a time.
+constexpr size_t kMaxMoves = 1024;
+
+uint64_t PagesIn(const char* start, const char* end) {
+  return static_cast<uint64_t>(end - start) / kPageBytes;
+}
+
+// Calls `run(page, pages)` for what each block has of the range.
+template <typename Run>
+void ForEachBlockIn(uint64_t page, uint64_t pages, Run run) {
+  const uint64_t end = page + pages;
+  while (page < end) {
+    const uint64_t next =
+        std::min(end, AlignDown(page, kPagesPerPmd) + kPagesPerPmd);
+    run(page, next - page);
+    page = next;
+  }
+}
+
+}  // namespace
+
+void MapChanges::Queue(const MapEvent& change) {
+  MutexLock lock(&mu_);
+  queue_.push_back(change);
+  queued_.fetch_add(1, std::memory_order_release);
+}
+
+void MapChanges::Apply() {
+  // Mostly there is nothing, and no lock.
+  while (queued_.load(std::memory_order_acquire) != 0) {
+    MutexLock apply(&apply_mu_);
+    MapEvent change;
+    {
+      MutexLock lock(&mu_);
+      if (queue_.empty()) return;
+      change = queue_.front();
+      queue_.pop_front();
+    }
+    queued_.fetch_sub(1, std::memory_order_release);
+    ApplyOne(change);
+    shared_.space->Applied(change);
+    // Who waits in the range finds what it is now.
+    const auto bytes = static_cast<size_t>(change.end - change.start);
+    (void)shared_.space->Wake(change.start, bytes);
+    if (change.to != nullptr) (void)shared_.space->Wake(change.to, bytes);
+  }
+}
+
+bool MapChanges::IsEndOfMove(const MapEvent& change) {
+  if (change.kind == MapEvent::Kind::kRemap) {
+    // One that was told to leave the old mapping has no end. The newest are
+    // kept: an end comes right behind its move.
+    if (moves_.size() == kMaxMoves) moves_.erase(moves_.begin());
+    moves_.push_back(change);
+    return false;
+  }
+  if (change.kind != MapEvent::Kind::kUnmap) return false;
+  const auto move =
+      std::find_if(moves_.begin(), moves_.end(), [&](const MapEvent& m) {
+        return m.start == change.start && m.end == change.end;
+      });
+  if (move == moves_.end()) return false;
+  moves_.erase(move);
+  return true;
+}
+
+void MapChanges::ApplyOne(const MapEvent& change) {
+  if (IsEndOfMove(change)) return;
+  for (const auto& piece : shared_.regions.PiecesIn(change.start, change.end)) {
+    if (change.kind == MapEvent::Kind::kRemove) {
+      Remove(piece);
+    } else {
+      Unmap(piece);
+    }
+  }
+}
+
+void MapChanges::Remove(const RegionTable::Piece& piece) {
+  Region* const region = piece.region.get();
+  ForEachBlockIn(region->PageOf(piece.start), PagesIn(piece.start, piece.end),
+                 [&](uint64_t page, uint64_t pages) {
+                   MutexLock lock(shared_.LockOf(region, page));
+                   region->map().SetDiscarded(page / kPagesPerPmd);
+                   forget_.RangeLocked(region, page, pages, PageWord());
+                 });
+  MutexLock lock(&mu_);
+  if (leftovers_.size() == kMaxLeftovers) leftovers_.pop_front();
+  leftovers_.push_back({piece.start, piece.end,
+                        std::chrono::steady_clock::now() + kLeftoverDelay});
+}
+
+void MapChanges::Unmap(const RegionTable::Piece& piece) {
+  piece.region->SetCarved();
+  shared_.regions.Carve(piece.start, piece.end);
+  forget_.Range(piece.region.get(), piece.region->PageOf(piece.start),
+                PagesIn(piece.start, piece.end),
+                PageWord(PageWord::Kind::kHole, 0));
+}
+
+void MapChanges::AdoptLocked(Region* region, uint64_t page) {
+  core::MemoryGroup* const group = region->group();
+  core::Folio* const folio = shared_.folios.Allocate(0, group, region, page);
+  if (folio == nullptr) return;  // It stays, not accounted for.
+  group->ForceCharge(1);
+  folio->mapped = true;
+  region->map().Set(page, 0, PageWord::Folio(folio->id));
+  group->LruAdd(folio, /*active=*/false);
+  shared_.counters.resident_pages.Add(1);
+}
+
+void MapChanges::AdoptLeftovers() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  for (;;) {
+    Leftover range;
+    {
+      MutexLock lock(&mu_);
+      if (leftovers_.empty() || leftovers_.front().due > now) return;
+      range = leftovers_.front();
+      leftovers_.pop_front();
+    }
+    for (const auto& piece : shared_.regions.PiecesIn(range.start, range.end)) {
+      AdoptIn(piece);
+    }
+  }
+}
+
+void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
+  Region* const region = piece.region.get();
+  ForEachBlockIn(region->PageOf(piece.start), PagesIn(piece.start, piece.end),
+                 [&](uint64_t page, uint64_t pages) {
+                   MutexLock lock(shared_.LockOf(region, page));
+                   const char* at = region->AddressOf(page);
+                   const char* const end = at + pages * kPageBytes;
+                   if (region->dead() ||
+                       shared_.space->IsChanging(at, pages * kPageBytes)) {
+                     return;
+                   }
+                   while ((at = shared_.space->FirstPresent(at, end)) != end) {
+                     const uint64_t found = region->PageOf(at);
+                     if (region->map().Get(found).is_zeros())
+                       AdoptLocked(region, found);
+                     at += kPageBytes;
+                   }
+                 });
+}
+
+}  // namespace farswap::pager

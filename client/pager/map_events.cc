@@ -1,0 +1,143 @@
+#include "client/pager/map_events.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+namespace farswap::pager {
+namespace {
+
+bool Overlap(const char* start, const char* end, const char* at, size_t bytes) {
+  return start < at + bytes && at < end;
+}
+
+bool IsAbout(const MapEvent& event, const char* at, size_t bytes) {
+  if (Overlap(event.start, event.end, at, bytes)) return true;
+  return event.kind == MapEvent::Kind::kRemap &&
+         Overlap(event.to, event.to + (event.end - event.start), at, bytes);
+}
+
+}  // namespace
+
+// Both sides wait for each other by yielding: for one ioctl at most, or for
+// one read that does not block.
+void MapEvents::Enter() {
+  for (;;) {
+    operations_.fetch_add(1);
+    if (!closed_.load()) return;
+    operations_.fetch_sub(1);
+    while (closed_.load()) sched_yield();
+  }
+}
+
+void MapEvents::Close() {
+  closed_.store(true);
+  while (operations_.load() != 0) sched_yield();
+}
+
+void MapEvents::Open() { closed_.store(false); }
+
+bool MapEvents::IsChanging(const char* at, size_t bytes) const {
+  if (!any()) return false;
+  MutexLock lock(&mu_);
+  return std::any_of(
+      pending_.begin(), pending_.end(),
+      [&](const MapEvent& event) { return IsAbout(event, at, bytes); });
+}
+
+void MapEvents::AddLocked(const MapEvent& event,
+                          std::vector<MapEvent>* to_apply) {
+  pending_.push_back(event);
+  to_apply->push_back(event);
+  count_.store(pending_.size(), std::memory_order_release);
+}
+
+void MapEvents::Read(const MapEvent& event, std::vector<MapEvent>* to_apply) {
+  MutexLock lock(&mu_);
+  if (IsOurUnmapLocked(event)) return;
+  const bool ours = std::any_of(zaps_.begin(), zaps_.end(), [&](const Zap& z) {
+    return Overlap(event.start, event.end, z.at, z.pages * kPageBytes);
+  });
+  if (event.kind != MapEvent::Kind::kRemove || !ours) {
+    AddLocked(event, to_apply);
+    return;
+  }
+  // Runs of pages that are not ours.
+  char* from = event.start;
+  for (char* page = event.start; page < event.end; page += kPageBytes) {
+    if (!IsOursLocked(page)) continue;
+    if (from < page) AddLocked({event.kind, from, page, nullptr}, to_apply);
+    from = page + kPageBytes;
+  }
+  if (from < event.end) {
+    AddLocked({event.kind, from, event.end, nullptr}, to_apply);
+  }
+}
+
+bool MapEvents::IsOurUnmapLocked(const MapEvent& event) {
+  if (event.kind != MapEvent::Kind::kUnmap) return false;
+  const auto bytes = static_cast<size_t>(event.end - event.start);
+  for (Unmap& unmap : unmaps_) {
+    const bool inside =
+        event.start >= unmap.at && event.end <= unmap.at + unmap.bytes;
+    if (!inside || bytes > unmap.unseen) continue;
+    unmap.unseen -= bytes;
+    return true;
+  }
+  return false;
+}
+
+bool MapEvents::IsOursLocked(const char* page) {
+  for (Zap& zap : zaps_) {
+    if (!Overlap(zap.at, zap.at + zap.pages * kPageBytes, page, kPageBytes)) {
+      continue;
+    }
+    const size_t i = static_cast<size_t>(page - zap.at) / kPageBytes;
+    if (zap.seen.test(i)) continue;
+    zap.seen.set(i);
+    return true;
+  }
+  return false;
+}
+
+void MapEvents::Applied(const MapEvent& event) {
+  MutexLock lock(&mu_);
+  const auto it = std::find(pending_.begin(), pending_.end(), event);
+  if (it != pending_.end()) pending_.erase(it);
+  count_.store(pending_.size(), std::memory_order_release);
+}
+
+MapEvents::OwnZap::OwnZap(MapEvents* events, char* at, size_t bytes)
+    : events_(*events), at_(at) {
+  MutexLock lock(&events_.mu_);
+  events_.zaps_.push_back({at, bytes / kPageBytes, {}});
+}
+
+MapEvents::OwnZap::~OwnZap() {
+  // The read that woke us may not have been followed by Read yet.
+  events_.Enter();
+  events_.Leave();
+  MutexLock lock(&events_.mu_);
+  const auto it = std::find_if(events_.zaps_.begin(), events_.zaps_.end(),
+                               [&](const Zap& zap) { return zap.at == at_; });
+  events_.zaps_.erase(it);
+}
+
+MapEvents::OwnUnmap::OwnUnmap(MapEvents* events, char* at, size_t bytes)
+    : events_(*events), at_(at) {
+  MutexLock lock(&events_.mu_);
+  events_.unmaps_.push_back({at, bytes, bytes});
+}
+
+MapEvents::OwnUnmap::~OwnUnmap() {
+  // As in ~OwnZap.
+  events_.Enter();
+  events_.Leave();
+  MutexLock lock(&events_.mu_);
+  const auto it =
+      std::find_if(events_.unmaps_.begin(), events_.unmaps_.end(),
+                   [&](const Unmap& unmap) { return unmap.at == at_; });
+  events_.unmaps_.erase(it);
+}
+
+}  // namespace farswap::pager

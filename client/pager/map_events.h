@@ -1,0 +1,154 @@
+// Changes of the program's own map, between the moment userfaultfd tells of
+// one and the moment the page maps know.
+//
+// The thread that changes the map sleeps until its event is read, and the
+// kernel refuses every operation on the userfaultfd meanwhile (EAGAIN). The
+// read wakes it, and only then does it drop the pages. So an operation that
+// runs after the read and before the page map knows would be late: it would
+// install bytes that the program has discarded, or take away what it has
+// written since. Two things keep that out:
+//   - A gate: no operation is under way while an event is read. One that
+//     began before the change is over before the event is raised; one that
+//     begins after the read finds the range here.
+//   - Ranges that were read and are not applied: operations on them are
+//     refused, as the kernel's own (EAGAIN).
+//
+// Our own zaps and unmappings raise events too. The range is known beforehand;
+// what is seen of it once is ours, what is seen twice is the program's as well.
+//
+// Thread-safe; Close .. Open is for the one reader. Leaf locks; an operation
+// is entered with a block's lock held, so what is done while the gate is
+// closed takes none.
+#ifndef FARSWAP_CLIENT_PAGER_MAP_EVENTS_H_
+#define FARSWAP_CLIENT_PAGER_MAP_EVENTS_H_
+
+#include <atomic>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "common/mutex.h"
+#include "common/units.h"
+
+namespace farswap::pager {
+
+struct MapEvent {
+  enum class Kind : uint8_t {
+    kRemove,  // Pages are discarded: madvise DONTNEED, FREE, REMOVE.
+    kUnmap,   // The range is no longer mapped.
+    kRemap,   // It was moved to `to`, with its pages.
+  };
+
+  Kind kind = Kind::kRemove;
+  char* start = nullptr;
+  char* end = nullptr;
+  char* to = nullptr;
+
+  bool operator==(const MapEvent&) const = default;
+};
+
+class MapEvents {
+ public:
+  MapEvents() = default;
+  MapEvents(const MapEvents&) = delete;
+  MapEvents& operator=(const MapEvents&) = delete;
+
+  // Held across one ioctl on the range.
+  class Operation {
+   public:
+    Operation(MapEvents* events, const char* at, size_t bytes)
+        : events_(*events) {
+      events_.Enter();
+      refused_ = events_.IsChanging(at, bytes);
+    }
+    ~Operation() { events_.Leave(); }
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+
+    bool refused() const { return refused_; }
+
+   private:
+    MapEvents& events_;
+    bool refused_;
+  };
+
+  // Held across a zap of ours, of at most 2 MiB.
+  class OwnZap {
+   public:
+    OwnZap(MapEvents* events, char* at, size_t bytes);
+    ~OwnZap();
+    OwnZap(const OwnZap&) = delete;
+    OwnZap& operator=(const OwnZap&) = delete;
+
+   private:
+    MapEvents& events_;
+    char* const at_;
+  };
+
+  // Held across an unmapping of ours.
+  class OwnUnmap {
+   public:
+    OwnUnmap(MapEvents* events, char* at, size_t bytes);
+    ~OwnUnmap();
+    OwnUnmap(const OwnUnmap&) = delete;
+    OwnUnmap& operator=(const OwnUnmap&) = delete;
+
+   private:
+    MapEvents& events_;
+    char* const at_;
+  };
+
+  // Whether an event that was read and is not applied is about the range.
+  bool IsChanging(const char* at, size_t bytes) const;
+  // Whether any event is between its read and its Applied.
+  bool any() const { return count_.load(std::memory_order_acquire) != 0; }
+
+  // --- the reader ---
+  // Waits until no operation is under way (each is an ioctl) and keeps further
+  // ones out until Open.
+  void Close();
+  void Open();
+  // Takes an event in; appends what of it is to be applied to the page maps,
+  // which is all of it but for our own zaps. REQUIRES: closed.
+  void Read(const MapEvent& event, std::vector<MapEvent>* to_apply);
+  // The page maps know.
+  void Applied(const MapEvent& event);
+
+ private:
+  struct Zap {
+    char* at;
+    size_t pages;
+    std::bitset<kPagesPerPmd> seen;
+  };
+
+  struct Unmap {
+    char* at;
+    size_t bytes;
+    size_t unseen;  // Of its bytes.
+  };
+
+  void Enter();
+  void Leave() { operations_.fetch_sub(1); }
+  void AddLocked(const MapEvent& event, std::vector<MapEvent>* to_apply)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsOurUnmapLocked(const MapEvent& event)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the page is part of a zap of ours, seen for the first time.
+  bool IsOursLocked(const char* page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Sequentially consistent, both: either Close sees the operation, or the
+  // operation sees that it is closed.
+  std::atomic<int> operations_{0};
+  std::atomic<bool> closed_{false};
+
+  std::atomic<size_t> count_{0};  // Of pending_: mostly none, and no lock.
+  mutable Mutex mu_;
+  std::vector<MapEvent> pending_ ABSL_GUARDED_BY(mu_);
+  std::vector<Zap> zaps_ ABSL_GUARDED_BY(mu_);
+  std::vector<Unmap> unmaps_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_MAP_EVENTS_H_
