@@ -13,17 +13,12 @@ ClusterInfo::~ClusterInfo() {
 
 // --- table ---
 
-SwapWord ClusterInfo::Get(uint32_t slot) const {
-  const SwapTable* table = table_.load(std::memory_order_relaxed);
-  if (table == nullptr) return SwapWord();
-  return SwapWord(table->words[slot].load(std::memory_order_relaxed));
-}
-
 void ClusterInfo::Set(uint32_t slot, SwapWord word) {
   const auto unowned = [](SwapWord w) {
     return w.is_cached() && w.count() == 0;
   };
   const SwapWord old = Get(slot);
+  FARSWAP_CHECK(old.type() != SwapWord::Type::kBad);
   used_ += !word.is_null() - !old.is_null();
   cached_only_ += unowned(word) - unowned(old);
   table_.load(std::memory_order_relaxed)
@@ -37,10 +32,18 @@ size_t ClusterInfo::MakeTable() {
   return sizeof(SwapTable);
 }
 
-size_t ClusterInfo::FreeTable() {
+size_t ClusterInfo::FreeTable(const TableReaders& readers, ClusterIndex index) {
   FARSWAP_CHECK(used_ == 0 && overflow_ == nullptr);
-  if (!has_table()) return 0;
-  delete table_.exchange(nullptr, std::memory_order_relaxed);
+  // Null first, so that who comes now finds no table; then the look who came
+  // before. Both sequentially consistent: see TableReaders.
+  SwapTable* const table = table_.exchange(nullptr);
+  if (table == nullptr) return 0;
+  if (readers.IsRead(index)) {
+    // Back again: its words are all Null, and so it reads the same.
+    table_.store(table);
+    return 0;
+  }
+  delete table;
   return sizeof(SwapTable);
 }
 
@@ -84,7 +87,7 @@ void ClusterInfo::DropOwner(uint32_t slot) {
   const uint32_t owners = Owners(slot);
   FARSWAP_CHECK(owners != 0);
   SetOwners(slot, owners - 1);
-  if (owners == 1 && Get(slot).is_shadow()) ReleasePart(PartOf(slot));
+  if (owners == 1 && Get(slot).is_shadow()) ReleasePart(View().PartOf(slot));
 }
 
 // --- ranges ---
@@ -123,7 +126,7 @@ void ClusterInfo::ToShadow(uint32_t slot, uint32_t pages, uint32_t age) {
     Set(i, Get(i).ToShadow(age));
   }
   for (uint32_t i = slot; i < slot + pages;) {
-    const SwapPart part = PartOf(i);
+    const SwapPart part = View().PartOf(i);
     ReleasePart(part);
     i += part.pages;
   }
@@ -136,33 +139,7 @@ void ClusterInfo::ToNull(uint32_t slot, uint32_t pages) {
   }
 }
 
-bool ClusterInfo::IsAttached(uint32_t slot, uint32_t pages,
-                             FolioId folio) const {
-  for (uint32_t i = slot; i < slot + pages; ++i) {
-    const SwapWord word = Get(i);
-    if (!word.is_cached() || word.folio() != folio) return false;
-  }
-  return true;
-}
-
 // --- parts ---
-
-SwapPart ClusterInfo::PartOf(uint32_t slot) const {
-  uint32_t head = slot;
-  while (Get(head).tail()) --head;
-  uint32_t end = head + 1;
-  while (end < kSlotsPerCluster && Get(end).tail()) ++end;
-  return {head, end - head};
-}
-
-bool ClusterInfo::IsFolioShaped(uint32_t slot, uint32_t pages) const {
-  for (uint32_t i = 0; i < pages; ++i) {
-    if (Get(slot + i).tail() != (i % kPagesPerPart != 0)) return false;
-  }
-  // The last part ends where the range does.
-  const uint32_t end = slot + pages;
-  return end == kSlotsPerCluster || !Get(end).tail();
-}
 
 void ClusterInfo::SetPart(uint32_t slot, uint32_t pages, uint32_t sum) {
   Set(slot, Get(slot).WithZero(false).WithSum(sum));
@@ -202,9 +179,9 @@ void ClusterInfo::CheckInvariants() const {
     const uint32_t kept = overflow_ == nullptr ? 0 : overflow_->counts[slot];
     FARSWAP_CHECK(overflow ? kept >= kCountOverflow : kept == 0);
     FARSWAP_CHECK(!word.zero() || (word.sum() == 0 && !word.tail()));
-    if (!word.tail()) CheckPart(PartOf(slot));
+    if (!word.tail()) CheckPart(View().PartOf(slot));
   }
-  FARSWAP_CHECK(used == used_ && has_table() == (used != 0));
+  FARSWAP_CHECK(used == used_ && (used == 0 || has_table()));
   FARSWAP_CHECK(cached_only == cached_only_);
   FARSWAP_CHECK(overflows == (overflow_ == nullptr ? 0 : overflow_->used));
   FARSWAP_CHECK((overflow_ == nullptr) == (overflows == 0));

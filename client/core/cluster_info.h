@@ -7,7 +7,8 @@
 //
 // Invariants.
 //  1. used() is the number of words that are not Null. The table exists while
-//     it is above zero.
+//     it is above zero; and after that, all Null, while somebody may still be
+//     reading it (see TableKeeper).
 //  2. cached_only() is the number of Cached words without an owner.
 //  3. A word's count is 7 if and only if the overflow table holds 7 or more
 //     for the slot; that table exists while any slot needs it.
@@ -27,16 +28,12 @@
 #include "client/core/folio.h"
 #include "client/core/swap_entry.h"
 #include "client/core/swap_table.h"
+#include "client/core/table_readers.h"
+#include "client/core/table_view.h"
 #include "common/mutex.h"
 #include "common/units.h"
 
 namespace farswap::core {
-
-// Atomic words: writers hold the cluster's lock, and so, today, do readers.
-struct SwapTable {
-  std::atomic<uint64_t> words[kSlotsPerCluster] = {};
-};
-static_assert(sizeof(SwapTable) == kPageBytes);
 
 // 2 KiB, rare: only forked pages have more than six owners.
 struct OverflowTable {
@@ -60,12 +57,6 @@ struct ClusterLink {
   ClusterIndex prev = 0;
 };
 
-// What one sum covers.
-struct SwapPart {
-  uint32_t head = 0;
-  uint32_t pages = 1;
-};
-
 class ClusterInfo {
  public:
   ClusterInfo() = default;
@@ -77,10 +68,18 @@ class ClusterInfo {
 
   // --- table; REQUIRES: it exists where a word is written ---
 
-  SwapWord Get(uint32_t slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Each returns the bytes it allocated or freed.
+  SwapWord Get(uint32_t slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    return View().Get(slot);
+  }
+  // The words; the lock is not required. REQUIRES: `mu` is held, or else, while
+  // the view is in use, a TableReaders::Hold of this cluster.
+  TableView View() const { return TableView(table_.load()); }
+  // Returns the bytes it allocated.
   size_t MakeTable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  size_t FreeTable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // Frees the table, if there is one, unless somebody reads it. Returns the
+  // bytes it freed. REQUIRES: used() is 0.
+  size_t FreeTable(const TableReaders& readers, ClusterIndex index)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   bool has_table() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   uint32_t used() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return used_; }
@@ -115,16 +114,9 @@ class ClusterInfo {
   void ToShadow(uint32_t slot, uint32_t pages, uint32_t age)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void ToNull(uint32_t slot, uint32_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Whether all are Cached by that folio.
-  bool IsAttached(uint32_t slot, uint32_t pages, FolioId folio) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   // --- parts ---
 
-  SwapPart PartOf(uint32_t slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Whether the slots are cut into the parts of one folio.
-  bool IsFolioShaped(uint32_t slot, uint32_t pages) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // Keep type, value and count.
   void SetPart(uint32_t slot, uint32_t pages, uint32_t sum)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
@@ -144,6 +136,8 @@ class ClusterInfo {
   uint8_t order ABSL_GUARDED_BY(mu) = 0;
 
  private:
+  friend class ClusterInfoPeer;  // Tests: what takes 2^32 steps to reach.
+
   // The only writer of words: keeps used_ and cached_only_.
   void Set(uint32_t slot, SwapWord word) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   void SetOwners(uint32_t slot, uint32_t owners)

@@ -51,11 +51,12 @@ Folio* FolioArena::At(FolioId id) const {
 }
 
 bool FolioArena::TryGet(Folio* folio) {
-  uint32_t refs = folio->refs.load(std::memory_order_relaxed);
+  // Acquire for the zero too: who sees it sees that the word that led here was
+  // changed before the last reference was given back.
+  uint32_t refs = folio->refs.load(std::memory_order_acquire);
   while (refs != 0) {
     if (folio->refs.compare_exchange_weak(refs, refs + 1,
-                                          std::memory_order_acquire,
-                                          std::memory_order_relaxed)) {
+                                          std::memory_order_acquire)) {
       return true;
     }
   }

@@ -2,20 +2,13 @@
 
 #include <algorithm>
 
+#include "client/core/thread_number.h"
 #include "common/check.h"
 
 namespace farswap::core {
 namespace {
 
 constexpr size_t kAll = SIZE_MAX;
-
-// Small numbers, one a thread, in the order of their first allocation.
-uint32_t ThreadNumber() {
-  static std::atomic<uint32_t> last{0};
-  thread_local const uint32_t number =
-      last.fetch_add(1, std::memory_order_relaxed);
-  return number;
-}
 
 bool Usable(const ClusterInfo& cluster, int order)
     ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
@@ -98,10 +91,9 @@ std::optional<SwapEntry> SlotAllocator::TryCluster(ClusterIndex index,
     lists_->Move(cluster, index, ClusterState::kFrag, served);
     return std::nullopt;
   }
-  const size_t table = cluster.MakeTable();
+  tables_->AddBytes(static_cast<ptrdiff_t>(cluster.MakeTable()));
   cluster.Attach(static_cast<uint32_t>(slot), pages, folio);
   used_slots_.fetch_add(pages, std::memory_order_relaxed);
-  table_bytes_.fetch_add(table, std::memory_order_relaxed);
   const bool full = cluster.used() == kSlotsPerCluster;
   lists_->Move(cluster, index, full ? ClusterState::kFull : ClusterState::kFrag,
                served);
@@ -114,8 +106,8 @@ std::optional<SwapEntry> SlotAllocator::TryCluster(ClusterIndex index,
 
 void SlotAllocator::Settle(ClusterInfo& cluster, ClusterIndex index,
                            const Tally& before) {
-  table_bytes_.fetch_add(cluster.overflow_bytes() - before.overflow_bytes,
-                         std::memory_order_relaxed);
+  tables_->AddBytes(static_cast<ptrdiff_t>(cluster.overflow_bytes()) -
+                    static_cast<ptrdiff_t>(before.overflow_bytes));
   const uint32_t freed = before.used - cluster.used();
   if (freed == 0) return;
   used_slots_.fetch_sub(freed, std::memory_order_relaxed);
@@ -124,7 +116,7 @@ void SlotAllocator::Settle(ClusterInfo& cluster, ClusterIndex index,
     lists_->Move(cluster, index, ClusterState::kNonfull, cluster.order);
     return;
   }
-  table_bytes_.fetch_sub(cluster.FreeTable(), std::memory_order_relaxed);
+  tables_->FreeTable(cluster, index);
   const bool retired = cluster.state == ClusterState::kRetired;
   lists_->Move(cluster, index,
                retired ? ClusterState::kAbsent : ClusterState::kFree, 0);

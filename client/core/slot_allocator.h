@@ -19,13 +19,15 @@
 #include "client/core/cluster_lists.h"
 #include "client/core/folio.h"
 #include "client/core/swap_entry.h"
+#include "client/core/table_keeper.h"
 #include "common/units.h"
 
 namespace farswap::core {
 
 class SlotAllocator {
  public:
-  explicit SlotAllocator(ClusterLists* lists) : lists_(lists) {}
+  SlotAllocator(ClusterLists* lists, TableKeeper* tables)
+      : lists_(lists), tables_(tables) {}
   SlotAllocator(const SlotAllocator&) = delete;
   SlotAllocator& operator=(const SlotAllocator&) = delete;
 
@@ -50,10 +52,6 @@ class SlotAllocator {
   size_t used_slots() const {
     return used_slots_.load(std::memory_order_relaxed);
   }
-  // Of tables and overflow tables.
-  size_t table_bytes() const {
-    return table_bytes_.load(std::memory_order_relaxed);
-  }
 
  private:
   // Threads share hints by their number: a shared one costs a lock, no more.
@@ -74,8 +72,8 @@ class SlotAllocator {
   std::optional<SwapEntry> Steal(FolioId folio);
 
   ClusterLists* const lists_;
+  TableKeeper* const tables_;
   std::atomic<size_t> used_slots_{0};
-  std::atomic<size_t> table_bytes_{0};
   Hints hints_[kHintShards];
 };
 

@@ -1,5 +1,6 @@
 // The swap cache: the Cached words of the swap tables.
 #include <algorithm>
+#include <optional>
 
 #include "client/core/memory_group.h"
 #include "client/core/swap_space.h"
@@ -7,6 +8,9 @@
 
 namespace farswap::core {
 namespace {
+
+// After so many lost races a reader takes the lock.
+constexpr int kGetTries = 8;
 
 // Whether a folio may be attached; the kernel's errno's in comments.
 enum class Fit {
@@ -16,31 +20,27 @@ enum class Fit {
   kBusy,   // EBUSY: a neighbour does not fit; a smaller folio may.
 };
 
-Fit FitOf(const ClusterInfo& cluster, uint32_t target, int order)
-    ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
-  const SwapWord word = cluster.Get(target);
+// Without the cluster's lock a hint: what it refuses was so for the words it
+// looked at, one after another; what it allows is looked at again.
+Fit FitOf(TableView table, uint32_t target, int order) {
+  const SwapWord word = table.Get(target);
   if (word.is_cached()) return Fit::kExist;
   if (!word.is_shadow() || word.count() == 0) return Fit::kNoEnt;
   const uint32_t pages = PagesOf(order);
   const uint32_t base = target & ~(pages - 1);
   for (uint32_t i = base; i < base + pages; ++i) {
-    const SwapWord other = cluster.Get(i);
+    const SwapWord other = table.Get(i);
     if (!other.is_shadow() || other.zero() != word.zero()) return Fit::kBusy;
   }
   // Zero slots are fetched from nowhere: there is nothing to verify.
-  if (word.zero() || cluster.IsFolioShaped(base, pages)) return Fit::kOk;
+  if (word.zero() || table.IsFolioShaped(base, pages)) return Fit::kOk;
   return Fit::kBusy;
 }
 
-Fit CheckFit(const ClusterInfo& cluster, uint32_t target, int order) {
-  MutexLock lock(&cluster.mu);
-  return FitOf(cluster, target, order);
-}
-
 // Whether that is the end of the matter: no smaller folio would fit.
-bool Refuse(Fit fit, CacheAlloc* result) {
+bool Refuse(Fit fit, int order, CacheAlloc* result) {
   if (fit == Fit::kBusy) {
-    ++result->fallbacks.conflict;
+    result->fallbacks.AddConflict(order);
     return false;
   }
   result->error = fit == Fit::kExist ? CacheError::kExist : CacheError::kNoEnt;
@@ -60,6 +60,26 @@ void Attach(ClusterInfo& cluster, SwapEntry target, Folio* folio,
   cluster.ToCached(folio->entry.slot(), PagesOf(folio->order), folio->id);
 }
 
+// As the kernel's readers without the lock do it: look, try to get a reference,
+// look again. The word still names the folio after that, so it is the one that
+// is attached now; whoever detaches it finds the reference. Nothing if the word
+// changed at each of a few tries.
+std::optional<Folio*> GetAttached(TableView table, uint32_t slot,
+                                  FolioArena* folios) {
+  for (int i = 0; i < kGetTries; ++i) {
+    const SwapWord word = table.Get(slot);
+    if (!word.is_cached()) return nullptr;
+    // The arena is type-stable: at worst this is another folio by now.
+    Folio* folio = folios->At(word.folio());
+    // No reference, not even the cache's: it was detached since.
+    if (!FolioArena::TryGet(folio)) continue;
+    const SwapWord now = table.Get(slot);
+    if (now.is_cached() && now.folio() == word.folio()) return folio;
+    folios->Put(folio);
+  }
+  return std::nullopt;
+}
+
 // How many clusters one call of CollectCachedOnly looks at.
 constexpr size_t kCollectClusters = 1024;
 
@@ -73,7 +93,8 @@ CacheAlloc SwapSpace::SwapCacheAllocFolio(
     if ((orders >> order & 1) == 0) continue;
     if (impl_->TryAttach(entry, order, alloc, &result)) return result;
   }
-  result.error = CacheError::kNoMem;
+  result.error =
+      result.fallbacks.alloc != 0 ? CacheError::kNoMem : CacheError::kBusy;
   return result;
 }
 
@@ -81,18 +102,20 @@ bool SwapSpace::Impl::TryAttach(SwapEntry entry, int order,
                                 absl::FunctionRef<Folio*(int order)> alloc,
                                 CacheAlloc* result) {
   ClusterInfo& cluster = At(entry);
-  Fit fit = CheckFit(cluster, entry.slot(), order);
-  if (fit != Fit::kOk) return Refuse(fit, result);
+  Fit fit = tables.Read(entry, [&](TableView table) {
+    return FitOf(table, entry.slot(), order);
+  });
+  if (fit != Fit::kOk) return Refuse(fit, order, result);
   Folio* folio = alloc(order);
   if (folio == nullptr) {
-    ++result->fallbacks.alloc;
+    result->fallbacks.AddAlloc(order);
     return false;
   }
   FARSWAP_CHECK(folio->order == order && !folio->has_swap);
   {
     // Without the lock anything may have happened to the slots.
     MutexLock lock(&cluster.mu);
-    fit = FitOf(cluster, entry.slot(), order);
+    fit = FitOf(cluster.View(), entry.slot(), order);
     if (fit == Fit::kOk) {
       Attach(cluster, entry, folio, result);
       return true;
@@ -100,10 +123,14 @@ bool SwapSpace::Impl::TryAttach(SwapEntry entry, int order,
   }
   if (folio->group != nullptr) folio->group->Uncharge(PagesOf(order));
   folios->Put(folio);
-  return Refuse(fit, result);
+  return Refuse(fit, order, result);
 }
 
 Folio* SwapSpace::SwapCacheGetFolio(SwapEntry entry) {
+  const auto found = impl_->tables.Read(entry, [&](TableView table) {
+    return GetAttached(table, entry.slot(), impl_->folios);
+  });
+  if (found) return *found;
   const ClusterInfo& cluster = impl_->At(entry);
   MutexLock lock(&cluster.mu);
   const SwapWord word = cluster.Get(entry.slot());
@@ -119,11 +146,12 @@ void SwapSpace::SwapCacheDelFolio(Folio* folio, uint32_t age) {
   ClusterInfo& cluster = impl_->At(entry);
   {
     MutexLock lock(&cluster.mu);
-    FARSWAP_CHECK(cluster.IsAttached(entry.slot(), pages, folio->id));
+    FARSWAP_CHECK(cluster.View().IsAttached(entry.slot(), pages, folio->id));
     const auto before = SlotAllocator::Before(cluster);
     cluster.ToShadow(entry.slot(), pages, age);
     impl_->slots.Settle(cluster, entry.cluster(), before);
   }
+  impl_->tables.FreeLate();
   folio->has_swap = folio->stored = false;
   impl_->folios->Put(folio);
 }

@@ -51,6 +51,7 @@ std::vector<ClusterGrant> SwapSpace::RemoveFreeClusters(size_t max,
     if (!lists.Release(cluster, *index, keep)) continue;
     removed.push_back({cluster.number, cluster.generation, cluster.session});
   }
+  impl_->tables.FreeLate();
   return removed;
 }
 
@@ -77,10 +78,12 @@ size_t SwapSpace::free_clusters() const {
 
 size_t SwapSpace::used_slots() const { return impl_->slots.used_slots(); }
 
-ClusterGrant SwapSpace::GrantOf(SwapEntry entry) const {
+// No lock: a grant is written before a slot of its cluster is allocated, and
+// not again while one is in use.
+ClusterGrant SwapSpace::GrantOf(SwapEntry entry) const
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  FARSWAP_CHECK(!WordAt(entry).is_null());
   const ClusterInfo& cluster = impl_->At(entry);
-  MutexLock lock(&cluster.mu);
-  FARSWAP_CHECK(!cluster.Get(entry.slot()).is_null());
   return {cluster.number, cluster.generation, cluster.session};
 }
 
@@ -102,7 +105,7 @@ void SwapSpace::FolioDupSwap(Folio* folio) {
   const SwapEntry entry = folio->entry;
   ClusterInfo& cluster = impl_->At(entry);
   MutexLock lock(&cluster.mu);
-  FARSWAP_CHECK(cluster.IsAttached(entry.slot(), pages, folio->id));
+  FARSWAP_CHECK(cluster.View().IsAttached(entry.slot(), pages, folio->id));
   const auto before = SlotAllocator::Before(cluster);
   for (uint32_t i = 0; i < pages; ++i) cluster.AddOwner(entry.slot() + i);
   impl_->slots.Settle(cluster, entry.cluster(), before);
@@ -113,7 +116,7 @@ void SwapSpace::FolioPutSwap(Folio* folio) {
   const SwapEntry entry = folio->entry;
   ClusterInfo& cluster = impl_->At(entry);
   MutexLock lock(&cluster.mu);
-  FARSWAP_CHECK(cluster.IsAttached(entry.slot(), pages, folio->id));
+  FARSWAP_CHECK(cluster.View().IsAttached(entry.slot(), pages, folio->id));
   const auto before = SlotAllocator::Before(cluster);
   for (uint32_t i = 0; i < pages; ++i) {
     const uint32_t slot = entry.slot() + i;
@@ -128,7 +131,7 @@ bool SwapSpace::FolioFreeSwap(Folio* folio) {
   ClusterInfo& cluster = impl_->At(entry);
   {
     MutexLock lock(&cluster.mu);
-    FARSWAP_CHECK(cluster.IsAttached(entry.slot(), pages, folio->id));
+    FARSWAP_CHECK(cluster.View().IsAttached(entry.slot(), pages, folio->id));
     for (uint32_t i = 0; i < pages; ++i) {
       if (cluster.Owners(entry.slot() + i) != 0) return false;
     }
@@ -136,6 +139,7 @@ bool SwapSpace::FolioFreeSwap(Folio* folio) {
     cluster.ToNull(entry.slot(), pages);
     impl_->slots.Settle(cluster, entry.cluster(), before);
   }
+  impl_->tables.FreeLate();
   folio->has_swap = folio->stored = false;
   impl_->folios->Put(folio);
   return true;
@@ -144,10 +148,13 @@ bool SwapSpace::FolioFreeSwap(Folio* folio) {
 void SwapSpace::PutEntries(SwapEntry entry, uint32_t pages) {
   CheckRange(entry, pages);
   ClusterInfo& cluster = impl_->At(entry);
-  MutexLock lock(&cluster.mu);
-  const auto before = SlotAllocator::Before(cluster);
-  for (uint32_t i = 0; i < pages; ++i) cluster.DropOwner(entry.slot() + i);
-  impl_->slots.Settle(cluster, entry.cluster(), before);
+  {
+    MutexLock lock(&cluster.mu);
+    const auto before = SlotAllocator::Before(cluster);
+    for (uint32_t i = 0; i < pages; ++i) cluster.DropOwner(entry.slot() + i);
+    impl_->slots.Settle(cluster, entry.cluster(), before);
+  }
+  impl_->tables.FreeLate();
 }
 
 void SwapSpace::DupEntries(SwapEntry entry, uint32_t pages) {
@@ -173,7 +180,7 @@ void SwapSpace::SetSums(SwapEntry entry, int order, bool zero,
   MutexLock lock(&cluster.mu);
   const SwapWord first = cluster.Get(entry.slot());
   FARSWAP_CHECK(first.is_cached());
-  FARSWAP_CHECK(cluster.IsAttached(entry.slot(), pages, first.folio()));
+  FARSWAP_CHECK(cluster.View().IsAttached(entry.slot(), pages, first.folio()));
   if (zero) return cluster.SetZero(entry.slot(), pages);
   const uint32_t part = pages / PartsOf(order);
   for (uint32_t i = 0; i < PartsOf(order); ++i) {
@@ -185,30 +192,31 @@ void SwapSpace::GetSums(SwapEntry entry, int order,
                         absl::Span<uint32_t> sums) const {
   FARSWAP_CHECK(entry == entry.AlignedTo(order));
   FARSWAP_CHECK(sums.size() == PartsOf(order));
-  const ClusterInfo& cluster = impl_->At(entry);
-  MutexLock lock(&cluster.mu);
   const uint32_t part = PagesOf(order) / PartsOf(order);
-  for (uint32_t i = 0; i < PartsOf(order); ++i) {
-    sums[i] = cluster.Get(entry.slot() + i * part).sum();
-  }
+  const auto copy = [&](TableView table) {
+    for (uint32_t i = 0; i < PartsOf(order); ++i) {
+      sums[i] = table.Get(entry.slot() + i * part).sum();
+    }
+    return true;
+  };
+  impl_->tables.Read(entry, copy);
 }
 
 int SwapSpace::PartOrder(SwapEntry entry) const {
-  const ClusterInfo& cluster = impl_->At(entry);
-  MutexLock lock(&cluster.mu);
-  return std::bit_width(cluster.PartOf(entry.slot()).pages) - 1;
+  const SwapPart part = impl_->tables.Read(
+      entry, [&](TableView table) { return table.PartOf(entry.slot()); });
+  return std::bit_width(part.pages) - 1;
 }
 
 // --- the curious ---
 
 SwapWord SwapSpace::WordAt(SwapEntry entry) const {
-  const ClusterInfo& cluster = impl_->At(entry);
-  MutexLock lock(&cluster.mu);
-  return cluster.Get(entry.slot());
+  return impl_->tables.Read(
+      entry, [&](TableView table) { return table.Get(entry.slot()); });
 }
 
 size_t SwapSpace::MetadataBytes() const {
-  return sizeof(Impl) + impl_->lists.bytes() + impl_->slots.table_bytes();
+  return sizeof(Impl) + impl_->lists.bytes() + impl_->tables.bytes();
 }
 
 void SwapSpace::CheckInvariants() const {
@@ -228,6 +236,7 @@ size_t SwapSpace::Impl::CheckCluster(ClusterIndex index) const {
   const bool idle = cluster.state == ClusterState::kFree ||
                     cluster.state == ClusterState::kAbsent;
   FARSWAP_CHECK(idle == (used == 0));
+  FARSWAP_CHECK(!idle || !cluster.has_table() || tables.IsLate(index));
   FARSWAP_CHECK(cluster.state == ClusterState::kRetired ||
                 (cluster.state == ClusterState::kFull) ==
                     (used == kSlotsPerCluster));
@@ -240,8 +249,9 @@ size_t SwapSpace::Impl::CheckCluster(ClusterIndex index) const {
     const SwapEntry entry(index, slot);
     FARSWAP_CHECK(folio.has_swap && folio.refs.load() != 0);
     FARSWAP_CHECK(entry.AlignedTo(folio.order) == folio.entry);
+    if (entry != folio.entry) continue;
     FARSWAP_CHECK(
-        cluster.IsAttached(folio.entry.slot(), PagesOf(folio.order), folio.id));
+        cluster.View().IsAttached(slot, PagesOf(folio.order), folio.id));
   }
   return used;
 }

@@ -8,7 +8,9 @@
 // is allocated with a cluster's first slot and freed with its last.
 //
 // Thread-safe. Lock order: the pager's block lock, a cluster's lock, the list
-// lock. No function here calls out, does I/O or sleeps with a lock held.
+// lock. No function here calls out, does I/O or sleeps with a lock held. What
+// only looks (GrantOf, SwapCacheGetFolio, GetSums, PartOrder, WordAt) takes no
+// lock: see TableReaders.
 //
 // "The caller has the folio" below means: it holds the pager's lock that
 // guards the folio's fields, and a reference.
@@ -35,13 +37,28 @@ namespace farswap::core {
 enum class CacheError {
   kExist,  // The slot is cached: look the folio up, and act on that.
   kNoEnt,  // The slot has no owner any more: look at the page map again.
-  kNoMem,  // No folio could be had at any order.
+  kBusy,   // At each order asked for a neighbour did not fit, and memory was
+           // never short: plan anew, with other orders.
+  kNoMem,  // Memory was short at some order, and no other order fitted.
 };
 
-// Fallbacks of SwapCacheAllocFolio, counted by cause for each order tried.
+// Fallbacks of SwapCacheAllocFolio, by cause: how many of the orders tried,
+// and which (bit n: order n).
 struct CacheFallbacks {
   uint32_t conflict = 0;  // EBUSY: a neighbour is cached, free or zero.
   uint32_t alloc = 0;     // ENOMEM: the folio or its charge.
+  uint32_t conflict_orders = 0;
+  uint32_t alloc_orders = 0;
+
+  bool operator==(const CacheFallbacks&) const = default;
+  void AddConflict(int order) {
+    ++conflict;
+    conflict_orders |= 1u << order;
+  }
+  void AddAlloc(int order) {
+    ++alloc;
+    alloc_orders |= 1u << order;
+  }
 };
 
 struct CacheAlloc {
@@ -114,21 +131,25 @@ class SwapSpace {
   // owner: do not map those. `alloc` gives a folio of that order with one
   // reference, charged to its group, or null. Checks before and after
   // `alloc`, which is called without locks; a folio that lost the race in
-  // between is uncharged and given back.
+  // between is uncharged and given back. No order at all: kBusy.
   CacheAlloc SwapCacheAllocFolio(SwapEntry entry, uint32_t orders,
                                  absl::FunctionRef<Folio*(int order)> alloc);
-  // The folio attached to the slot, with a reference taken, or null.
+  // The folio attached to the slot, with a reference taken, or null. It was
+  // attached at a moment of the call; it still is if the caller holds what its
+  // detaching requires (the pager: the lock of the block that owns the slot).
   Folio* SwapCacheGetFolio(SwapEntry entry);
   // Detaches the folio: its words become Shadow with that age, keeping sums.
   // Words without an owner become Null. Drops the cache's reference.
   void SwapCacheDelFolio(Folio* folio, uint32_t age);
 
   // Sums of the parts of a folio of that order, PartsOf(order) of them. Set
-  // also clears or sets Z, for every slot.
+  // also clears or sets Z, for every slot. They are exact for who has the
+  // folio, or holds the lock of its owner: nobody else sets them.
   void SetSums(SwapEntry entry, int order, bool zero,
                absl::Span<const uint32_t> sums);
   void GetSums(SwapEntry entry, int order, absl::Span<uint32_t> sums) const;
   // The order of the part that covers the slot: what must be fetched whole.
+  // As exact as sums are.
   int PartOrder(SwapEntry entry) const;
 
   // Up to `max` folios whose slots have no owner, each with a reference: to

@@ -13,6 +13,8 @@
 #include "client/core/slot_allocator.h"
 #include "client/core/swap_entry.h"
 #include "client/core/swap_space.h"
+#include "client/core/table_keeper.h"
+#include "client/core/table_view.h"
 #include "common/check.h"
 #include "common/units.h"
 
@@ -44,7 +46,8 @@ class SwapSpace::Impl {
 
   FolioArena* const folios;
   ClusterLists lists;
-  SlotAllocator slots{&lists};
+  TableKeeper tables{&lists};
+  SlotAllocator slots{&lists, &tables};
 };
 
 // The slots of a folio are in one cluster.

@@ -25,40 +25,76 @@ struct Space {
   Space() {
     for (size_t i = 0; i < kClusters; ++i) space.AddCluster({i + 1, 1, 0});
   }
-  SwapEntry Out(int order) {
+  // Attached to its slots, with one owner each.
+  Folio* Attached(int order) {
     Folio* folio = folios.Allocate(order, nullptr, nullptr, 0);
     if (!space.FolioAllocSwap(folio)) std::abort();
-    const SwapEntry entry = folio->entry;
     space.FolioDupSwap(folio);
+    return folio;
+  }
+  SwapEntry Out(int order) {
+    Folio* folio = Attached(order);
+    const SwapEntry entry = folio->entry;
     space.SwapCacheDelFolio(folio, 0);
     folios.Put(folio);
     return entry;
   }
 };
 
-// All clusters in use, by pages.
+// All clusters in use, by pages: half of each cached, half of it not.
 Space& FullSpace() {
   static Space* space = [] {
     auto* made = new Space;
     for (size_t i = 0; i < kClusters * kSlotsPerCluster; ++i) {
-      made->entries.push_back(made->Out(0));
+      made->entries.push_back(i % 2 == 0 ? made->Out(0)
+                                         : made->Attached(0)->entry);
     }
     return made;
   }();
   return *space;
 }
 
-// A word of a random slot: what a fault reads first.
+// Which entries the threads of a benchmark look at.
+enum Spread : int64_t { kAllClusters, kOneCluster, kOneSlot };
+size_t Entries(const Space& space, int64_t spread) {
+  if (spread == kOneSlot) return 1;
+  return spread == kOneCluster ? kSlotsPerCluster : space.entries.size();
+}
+
+// A word of a random slot.
 void BM_Lookup(benchmark::State& state) {
   Space& space = FullSpace();
-  std::minstd_rand random(state.thread_index());
+  const size_t entries = Entries(space, state.range(0));
+  std::minstd_rand random(1 + 7919 * state.thread_index());
   for (auto _ : state) {
-    const SwapEntry entry = space.entries[random() % space.entries.size()];
+    const SwapEntry entry = space.entries[random() % entries];
     benchmark::DoNotOptimize(space.space.WordAt(entry));
   }
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(BM_Lookup)->ThreadRange(1, 2)->UseRealTime();
+BENCHMARK(BM_Lookup)
+    ->ArgName("spread")
+    ->DenseRange(kAllClusters, kOneSlot)
+    ->ThreadRange(1, 2)
+    ->UseRealTime();
+
+// The folio of a random slot, if any: what a fault asks first.
+void BM_CacheGet(benchmark::State& state) {
+  Space& space = FullSpace();
+  const size_t entries = Entries(space, state.range(0));
+  std::minstd_rand random(1 + 7919 * state.thread_index());
+  for (auto _ : state) {
+    const SwapEntry entry = space.entries[random() % entries];
+    Folio* folio = space.space.SwapCacheGetFolio(entry);
+    if (folio != nullptr) space.folios.Put(folio);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_CacheGet)
+    ->ArgName("spread")
+    ->DenseRange(kAllClusters, kOneCluster)
+    ->ThreadRange(1, 2)
+    ->UseRealTime();
 
 // Allocate the slots of a folio and give them back.
 void BM_AllocFree(benchmark::State& state) {

@@ -67,13 +67,13 @@ TEST_F(ClusterInfoTest, PartsOfAFolioAreFoundFromAnySlot) {
   cluster_.Attach(64, 32, 1);
   cluster_.SetPart(64, 16, 11);
   cluster_.SetPart(80, 16, 12);
-  EXPECT_EQ(cluster_.PartOf(70).head, 64u);
-  EXPECT_EQ(cluster_.PartOf(70).pages, 16u);
-  EXPECT_EQ(cluster_.PartOf(95).head, 80u);
-  EXPECT_TRUE(cluster_.IsFolioShaped(64, 32));
-  EXPECT_TRUE(cluster_.IsFolioShaped(80, 16));
-  EXPECT_FALSE(cluster_.IsFolioShaped(64, 8));  // Half a part.
-  EXPECT_FALSE(cluster_.IsFolioShaped(64, 64));
+  EXPECT_EQ(cluster_.View().PartOf(70).head, 64u);
+  EXPECT_EQ(cluster_.View().PartOf(70).pages, 16u);
+  EXPECT_EQ(cluster_.View().PartOf(95).head, 80u);
+  EXPECT_TRUE(cluster_.View().IsFolioShaped(64, 32));
+  EXPECT_TRUE(cluster_.View().IsFolioShaped(80, 16));
+  EXPECT_FALSE(cluster_.View().IsFolioShaped(64, 8));  // Half a part.
+  EXPECT_FALSE(cluster_.View().IsFolioShaped(64, 64));
   cluster_.CheckInvariants();
 }
 

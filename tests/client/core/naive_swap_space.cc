@@ -111,14 +111,16 @@ NaiveSwapSpace::Expected NaiveSwapSpace::Expect(SwapEntry entry,
       fits = slot && !slot->folio && slot->zero == target->zero;
     }
     if (!fits || (!target->zero && !IsFolioShaped(base, order))) {
-      ++expected.fallbacks.conflict;
+      expected.fallbacks.AddConflict(order);
     } else if ((failing >> order & 1) != 0) {
-      ++expected.fallbacks.alloc;
+      expected.fallbacks.AddAlloc(order);
     } else {
       expected.order = order;
       return expected;
     }
   }
+  expected.error =
+      expected.fallbacks.alloc != 0 ? CacheError::kNoMem : CacheError::kBusy;
   return expected;
 }
 

@@ -11,6 +11,7 @@
 #include "client/core/cluster_lists.h"
 #include "client/core/slot_allocator.h"
 #include "client/core/swap_space.h"
+#include "client/core/table_keeper.h"
 #include "common/units.h"
 #include "gtest/gtest.h"
 #include "tests/client/core/swap_kit.h"
@@ -106,7 +107,8 @@ TEST_F(InvariantsTest, I4AFreeClusterHasNoTableAndNoOrder) {
 // removing from the old list.
 TEST_F(InvariantsTest, I5AClusterIsOnTheListItsStateNames) {
   ClusterLists lists;
-  SlotAllocator slots(&lists);
+  TableKeeper tables(&lists);
+  SlotAllocator slots(&lists, &tables);
   const ClusterIndex index = lists.Make();
   ClusterInfo& cluster = lists.At(index);
   const auto expect = [&](ClusterState state, int order) {

@@ -161,8 +161,7 @@ void SwapSpaceModelTest::CacheAlloc() {
         return (failing >> order & 1) != 0 ? nullptr : kit_.Make(order);
       });
   ASSERT_EQ(got.folio != nullptr, expected.order >= 0);
-  ASSERT_EQ(got.fallbacks.conflict, expected.fallbacks.conflict);
-  ASSERT_EQ(got.fallbacks.alloc, expected.fallbacks.alloc);
+  ASSERT_EQ(got.fallbacks, expected.fallbacks);
   if (got.folio == nullptr) {
     ASSERT_EQ(got.error, expected.error);
     return;

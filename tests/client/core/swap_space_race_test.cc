@@ -153,6 +153,61 @@ TEST(RaceTest, ForksAndUnmapsAgainstTheCache) {
   EXPECT_EQ(kit.space.used_slots(), 0u);
 }
 
+// Tables come and go, folios are attached and detached, while readers look
+// without a lock: each sees a free slot, or a folio that lives and was there.
+TEST(RaceTest, ReadersAgainstTheFreeingOfTables) {
+  constexpr ClusterIndex kClusters = 3;
+  SwapKit kit(kClusters);
+  const size_t idle = kit.space.MetadataBytes();
+  std::atomic<int> writers{kThreads / 2};
+  std::atomic<uint64_t> found{0};
+  const auto write = [&](int order, int rounds) {
+    for (int i = 0; i < rounds; ++i) {
+      // Its index says what it is, as its order does.
+      ASSERT_TRUE(kit.group.TryCharge(PagesOf(order)));
+      Folio* folio = kit.folios.Allocate(order, &kit.group, nullptr, order);
+      ASSERT_TRUE(kit.space.FolioAllocSwap(folio));
+      kit.space.FolioDupSwap(folio);
+      kit.SetSums(folio->entry, order, i % 4 == 0);
+      if (i % 2 == 0) {
+        kit.Finish(folio);
+        continue;
+      }
+      const SwapEntry entry = kit.Detach(folio);
+      kit.space.PutEntries(entry, PagesOf(order));
+    }
+  };
+  const auto read = [&](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    while (writers.load() != 0) {
+      const SwapEntry entry(random() % kClusters, random() % 16);
+      const SwapWord word = kit.space.WordAt(entry);
+      ASSERT_NE(word.type(), SwapWord::Type::kBad);
+      ASSERT_LE(word.count(), 1u);
+      const int order = kit.space.PartOrder(entry);
+      ASSERT_TRUE(order >= 0 && order <= kPartOrder);
+      Folio* folio = kit.space.SwapCacheGetFolio(entry);
+      if (folio == nullptr) continue;
+      ++found;
+      ASSERT_EQ(folio->index, folio->order);
+      ASSERT_TRUE(folio->order == 4 || folio->order == 9);
+      kit.folios.Put(folio);
+    }
+  };
+  RunThreads([&](int thread, uint64_t seed) {
+    if (thread % 2 == 0) return read(seed);
+    write(thread == 1 ? 4 : 9, Rounds());
+    --writers;
+  });
+  // One more look, as a reader may have missed what was left for him.
+  kit.space.WordAt(SwapEntry(0, 0));
+  kit.Check();
+  EXPECT_GT(found.load(), 0u);
+  EXPECT_EQ(kit.space.MetadataBytes(), idle);
+  EXPECT_EQ(kit.space.used_slots(), 0u);
+  EXPECT_EQ(kit.folios.in_use(), 0u);
+}
+
 // Collecting finds folios that others free at the same moment.
 TEST(RaceTest, CollectingAgainstFreeing) {
   SwapKit kit(4);

@@ -126,8 +126,9 @@ TEST_F(SwapSpaceTest, PartsAreFetchedWhole) {
   kit_.AddCluster();
   const SwapEntry part = kit_.Out(4);
   const CacheAlloc in = kit_.In(part, 1 << 3 | 1);
-  EXPECT_EQ(in.error, CacheError::kNoMem);
+  EXPECT_EQ(in.error, CacheError::kBusy);
   EXPECT_EQ(in.fallbacks.conflict, 2u);
+  EXPECT_EQ(in.fallbacks.conflict_orders, 1u << 3 | 1u);
   // Sixteen parts of one slot are not one of sixteen: there is no sum for it.
   kit_.AddCluster();
   for (int i = 0; i < 32; ++i) kit_.Out(0);
@@ -144,7 +145,45 @@ TEST_F(SwapSpaceTest, NoFolioIsNoMemAndCountedByOrder) {
       entry, 1 << 9 | 1 << 4, [](int) -> Folio* { return nullptr; });
   EXPECT_EQ(in.error, CacheError::kNoMem);
   EXPECT_EQ(in.fallbacks.alloc, 2u);
-  EXPECT_EQ(kit_.In(entry, 0).error, CacheError::kNoMem);
+  EXPECT_EQ(in.fallbacks.alloc_orders, 1u << 9 | 1u << 4);
+}
+
+// A lost race is not a want of memory, nor the other way round.
+TEST_F(SwapSpaceTest, BusyIfNeighboursAreInTheWayAtEachOrder) {
+  kit_.AddCluster();
+  const SwapEntry entry = kit_.Out(9);
+  Folio* neighbour = kit_.In(entry + 64, 1 << 4).folio;
+  const CacheAlloc busy = kit_.In(entry, 1 << 9 | 1 << 7);
+  EXPECT_EQ(busy.folio, nullptr);
+  EXPECT_EQ(busy.error, CacheError::kBusy);
+  EXPECT_EQ(busy.fallbacks.conflict_orders, 1u << 9 | 1u << 7);
+  EXPECT_EQ(busy.fallbacks.alloc, 0u);
+  // Conflicts above an order that memory was short at: that it was counts.
+  const CacheAlloc short_of = space_.SwapCacheAllocFolio(
+      entry, 1 << 9 | 1 << 4, [](int) -> Folio* { return nullptr; });
+  EXPECT_EQ(short_of.error, CacheError::kNoMem);
+  EXPECT_EQ(short_of.fallbacks.conflict_orders, 1u << 9);
+  EXPECT_EQ(short_of.fallbacks.alloc_orders, 1u << 4);
+  // No order, no memory that could be short.
+  EXPECT_EQ(kit_.In(entry, 0).error, CacheError::kBusy);
+  kit_.Finish(neighbour);
+}
+
+// The neighbour comes between the two looks, at the last order.
+TEST_F(SwapSpaceTest, ARaceLostToANeighbourIsBusyNotNoMem) {
+  kit_.AddCluster();
+  const SwapEntry entry = kit_.Out(9);
+  Folio* neighbour = nullptr;
+  const CacheAlloc in =
+      space_.SwapCacheAllocFolio(entry, 1 << 9, [&](int order) {
+        neighbour = kit_.In(entry + 16, 1 << 4).folio;
+        return kit_.Make(order);
+      });
+  EXPECT_EQ(in.folio, nullptr);
+  EXPECT_EQ(in.error, CacheError::kBusy);
+  EXPECT_EQ(in.fallbacks.alloc, 0u);
+  EXPECT_EQ(kit_.group.usage(), 16u);
+  kit_.Finish(neighbour);
 }
 
 // What happens between the two checks: alloc is called without locks.
