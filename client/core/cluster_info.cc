@@ -32,13 +32,13 @@ size_t ClusterInfo::MakeTable() {
   return sizeof(SwapTable);
 }
 
-size_t ClusterInfo::FreeTable(const TableReaders& readers, ClusterIndex index) {
+size_t ClusterInfo::FreeTable(absl::FunctionRef<bool()> is_read) {
   FARSWAP_CHECK(used_ == 0 && overflow_ == nullptr);
-  // Null first, so that who comes now finds no table; then the look who came
-  // before. Both sequentially consistent: see TableReaders.
+  // Sequentially consistent, as the look through the readers is: see
+  // TableReaders.
   SwapTable* const table = table_.exchange(nullptr);
   if (table == nullptr) return 0;
-  if (readers.IsRead(index)) {
+  if (is_read()) {
     // Back again: its words are all Null, and so it reads the same.
     table_.store(table);
     return 0;

@@ -25,10 +25,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
 #include "client/core/folio.h"
 #include "client/core/swap_entry.h"
 #include "client/core/swap_table.h"
-#include "client/core/table_readers.h"
 #include "client/core/table_view.h"
 #include "common/mutex.h"
 #include "common/units.h"
@@ -76,9 +76,10 @@ class ClusterInfo {
   TableView View() const { return TableView(table_.load()); }
   // Returns the bytes it allocated.
   size_t MakeTable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Frees the table, if there is one, unless somebody reads it. Returns the
-  // bytes it freed. REQUIRES: used() is 0.
-  size_t FreeTable(const TableReaders& readers, ClusterIndex index)
+  // Frees the table, if there is one, unless `is_read` says that somebody
+  // reads it: that is asked when nobody can come to it any more, as its pointer
+  // is null. Returns the bytes it freed. REQUIRES: used() is 0.
+  size_t FreeTable(absl::FunctionRef<bool()> is_read)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   bool has_table() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 

@@ -22,7 +22,7 @@ bool Adjacent(uint64_t a, uint64_t b) { return a + 1 == b || b + 1 == a; }
 uint32_t ReadaheadPages(uint32_t hits, bool adjacent, uint32_t previous,
                         uint32_t max_pages) {
   uint32_t pages = adjacent ? 2 : 1;
-  if (hits != 0) pages = std::max(4u, std::bit_ceil(hits + 2));
+  if (hits != 0) pages = std::bit_ceil(hits + 2);  // At least 4: 1 + 2 are 3.
   return std::min(std::max(pages, previous / 2), max_pages);
 }
 

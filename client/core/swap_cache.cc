@@ -1,6 +1,5 @@
 // The swap cache: the Cached words of the swap tables.
 #include <algorithm>
-#include <optional>
 
 #include "client/core/memory_group.h"
 #include "client/core/swap_space.h"
@@ -8,9 +7,6 @@
 
 namespace farswap::core {
 namespace {
-
-// After so many lost races a reader takes the lock.
-constexpr int kGetTries = 8;
 
 // Whether a folio may be attached; the kernel's errno's in comments.
 enum class Fit {
@@ -58,26 +54,6 @@ void Attach(ClusterInfo& cluster, SwapEntry target, Folio* folio,
   folio->has_swap = folio->reading = true;
   FolioArena::Get(folio);
   cluster.ToCached(folio->entry.slot(), PagesOf(folio->order), folio->id);
-}
-
-// As the kernel's readers without the lock do it: look, try to get a reference,
-// look again. The word still names the folio after that, so it is the one that
-// is attached now; whoever detaches it finds the reference. Nothing if the word
-// changed at each of a few tries.
-std::optional<Folio*> GetAttached(TableView table, uint32_t slot,
-                                  FolioArena* folios) {
-  for (int i = 0; i < kGetTries; ++i) {
-    const SwapWord word = table.Get(slot);
-    if (!word.is_cached()) return nullptr;
-    // The arena is type-stable: at worst this is another folio by now.
-    Folio* folio = folios->At(word.folio());
-    // No reference, not even the cache's: it was detached since.
-    if (!FolioArena::TryGet(folio)) continue;
-    const SwapWord now = table.Get(slot);
-    if (now.is_cached() && now.folio() == word.folio()) return folio;
-    folios->Put(folio);
-  }
-  return std::nullopt;
 }
 
 // How many clusters one call of CollectCachedOnly looks at.
@@ -128,7 +104,7 @@ bool SwapSpace::Impl::TryAttach(SwapEntry entry, int order,
 
 Folio* SwapSpace::SwapCacheGetFolio(SwapEntry entry) {
   const auto found = impl_->tables.Read(entry, [&](TableView table) {
-    return GetAttached(table, entry.slot(), impl_->folios);
+    return table.GetAttached(entry.slot(), impl_->folios);
   });
   if (found) return *found;
   const ClusterInfo& cluster = impl_->At(entry);

@@ -5,7 +5,9 @@
 namespace farswap::core {
 
 void TableKeeper::FreeTable(ClusterInfo& cluster, ClusterIndex index) {
-  AddBytes(-static_cast<ptrdiff_t>(cluster.FreeTable(readers_, index)));
+  const size_t freed =
+      cluster.FreeTable([&] { return readers_.IsRead(index); });
+  AddBytes(-static_cast<ptrdiff_t>(freed));
   if (!cluster.has_table()) return;
   MutexLock lock(&mu_);
   // It may be there already, if it was used again and emptied again.

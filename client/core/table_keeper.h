@@ -51,6 +51,7 @@ class TableKeeper {
     if (late_count_.load(std::memory_order_relaxed) != 0) FreeLateTables();
   }
   bool IsLate(ClusterIndex index) const ABSL_LOCKS_EXCLUDED(mu_);
+  size_t late() const { return late_count_.load(std::memory_order_relaxed); }
 
   // Of tables and overflow tables: what others allocate (or free, below zero)
   // is told.

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "client/core/folio.h"
 #include "client/core/swap_table.h"
@@ -39,6 +40,20 @@ class TableView {
     return SwapWord(table_->words[slot].load(std::memory_order_acquire));
   }
 
+  // The folio attached to the slot, with a reference, or null: as the kernel's
+  // readers without the lock get it. Look, try to get a reference, look again:
+  // the word still names the folio, so it is the one that is attached now, and
+  // whoever detaches it leaves us the reference. Nothing if the word changed
+  // at each of kGetTries.
+  static constexpr int kGetTries = 8;
+  std::optional<Folio*> GetAttached(uint32_t slot, FolioArena* folios) const {
+    return GetAttached(slot, folios, [] {});
+  }
+  // `looked` runs between the first look and the try: for tests.
+  template <typename Looked>
+  std::optional<Folio*> GetAttached(uint32_t slot, FolioArena* folios,
+                                    Looked looked) const;
+
   // The part that covers the slot. Its T bits do not change while one of its
   // slots has an owner and no folio is attached: the caller's map naming the
   // slot, and the lock of that map, are as good as the cluster's lock.
@@ -51,6 +66,24 @@ class TableView {
  private:
   const SwapTable* table_;
 };
+
+template <typename Looked>
+std::optional<Folio*> TableView::GetAttached(uint32_t slot, FolioArena* folios,
+                                             Looked looked) const {
+  for (int i = 0; i < kGetTries; ++i) {
+    const SwapWord word = Get(slot);
+    if (!word.is_cached()) return nullptr;
+    // The arena is type-stable: at worst this is another folio by now.
+    Folio* folio = folios->At(word.folio());
+    looked();
+    // No reference, not even the cache's: it was detached since.
+    if (!FolioArena::TryGet(folio)) continue;
+    const SwapWord now = Get(slot);
+    if (now.is_cached() && now.folio() == word.folio()) return folio;
+    folios->Put(folio);
+  }
+  return std::nullopt;
+}
 
 }  // namespace farswap::core
 

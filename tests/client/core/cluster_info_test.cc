@@ -5,6 +5,20 @@
 #include "gtest/gtest.h"
 
 namespace farswap::core {
+
+// What takes 2^32 steps to reach, or cannot be reached.
+class ClusterInfoPeer {
+ public:
+  static void SetOwners(ClusterInfo& cluster, uint32_t slot, uint32_t owners)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
+    cluster.SetOwners(slot, owners);
+  }
+  static void Set(ClusterInfo& cluster, uint32_t slot, SwapWord word)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
+    cluster.Set(slot, word);
+  }
+};
+
 namespace {
 
 // One thread: the lock is taken once, for the annotations' sake by the test.
@@ -75,6 +89,64 @@ TEST_F(ClusterInfoTest, PartsOfAFolioAreFoundFromAnySlot) {
   EXPECT_FALSE(cluster_.View().IsFolioShaped(64, 8));  // Half a part.
   EXPECT_FALSE(cluster_.View().IsFolioShaped(64, 64));
   cluster_.CheckInvariants();
+}
+
+// Invariant I18. Broken by: is_read asked before the pointer is null (a reader
+// may come between); the table not put back; the table freed although.
+TEST_F(ClusterInfoTest, ReadersAreLookedForWhenNobodyCanComeAnyMore) {
+  cluster_.mu.AssertHeld();
+  cluster_.Attach(8, 1, 1);
+  const TableView view = cluster_.View();
+  cluster_.ToNull(8, 1);
+  bool reachable = true;
+  const auto read = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    reachable = cluster_.has_table();
+    return true;
+  };
+  EXPECT_EQ(cluster_.FreeTable(read), 0u);
+  EXPECT_FALSE(reachable);
+  EXPECT_TRUE(cluster_.has_table());
+  EXPECT_EQ(cluster_.MakeTable(), 0u);
+  cluster_.Attach(9, 1, 1);
+  EXPECT_TRUE(view.Get(9).is_cached());
+  cluster_.ToNull(9, 1);
+  EXPECT_EQ(cluster_.FreeTable([] { return false; }), sizeof(SwapTable));
+  EXPECT_FALSE(cluster_.has_table());
+  EXPECT_EQ(cluster_.FreeTable([] { return false; }), 0u);
+}
+
+// Invariant I1. Broken by: Set without its check.
+TEST_F(ClusterInfoTest, ABadWordNeverChanges) {
+  cluster_.mu.AssertHeld();
+  ClusterInfoPeer::Set(cluster_, 7, SwapWord::Bad());
+  EXPECT_EQ(cluster_.FindNull(8, 0), 8);  // It is not given out,
+  EXPECT_DEATH(ClusterInfoPeer::Set(cluster_, 7, SwapWord()), "check failed");
+  EXPECT_DEATH(cluster_.Attach(7, 1, 1), "check failed");
+  EXPECT_DEATH(cluster_.ToNull(7, 1), "check failed");
+  EXPECT_DEATH(cluster_.CheckInvariants(), "check failed");  // nor expected.
+}
+
+// Invariant I3. Broken by: AddOwner without its check (the count wraps to 0,
+// and the slot is free while 2^32 own it).
+TEST_F(ClusterInfoTest, OwnersNeverWrap) {
+  cluster_.mu.AssertHeld();
+  cluster_.Attach(8, 1, 1);
+  ClusterInfoPeer::SetOwners(cluster_, 8, UINT32_MAX - 1);
+  cluster_.AddOwner(8);
+  EXPECT_EQ(cluster_.Owners(8), UINT32_MAX);
+  cluster_.CheckInvariants();
+  EXPECT_DEATH(cluster_.AddOwner(8), "check failed");
+  EXPECT_EQ(cluster_.Owners(8), UINT32_MAX);
+}
+
+// Invariant I8, at the slot itself. Broken by: DropOwner without its check.
+TEST_F(ClusterInfoTest, AnOwnerThatIsNotThereCannotGo) {
+  cluster_.mu.AssertHeld();
+  cluster_.Attach(8, 1, 1);
+  EXPECT_DEATH(cluster_.DropOwner(8), "check failed");
+  cluster_.AddOwner(8);
+  cluster_.DropOwner(8);
+  EXPECT_DEATH(cluster_.DropOwner(8), "check failed");
 }
 
 }  // namespace

@@ -47,6 +47,8 @@ class FragmentationTest : public testing::Test {
   SwapKit kit_{kClusters};
 };
 
+// Broken by: order 0 taking what larger orders' clusters have (Steal) before
+// its own.
 TEST_F(FragmentationTest, LargeFoliosFindRoomAfterManyIterations) {
   std::vector<SwapEntry> large;
   std::vector<SwapEntry> small;
@@ -62,25 +64,26 @@ TEST_F(FragmentationTest, LargeFoliosFindRoomAfterManyIterations) {
   }
 }
 
-// Every order at once, at two thirds of the space.
+// Every order at once, at two thirds of the space. Broken by: as above.
 TEST_F(FragmentationTest, MixedOrdersFindRoomAfterManyIterations) {
   std::vector<SwapEntry> entries[kOrders];
-  size_t wanted = 0;
-  size_t failed = 0;
+  size_t wanted[kOrders] = {};
+  size_t failed[kOrders] = {};
   for (int i = 0; i < kIterations; ++i) {
-    for (int order = 0; order < kPmdOrder; ++order) {
-      // 2 MiB of each order but the smallest: 2 clusters, 18 of 32 in all,
-      // and 2 PMD folios.
+    for (int order = 0; order < kOrders; ++order) {
+      // 4 MiB of each: 2 clusters, 20 of 32 in all.
       const size_t want = kPagesPerPmd * 2 / PagesOf(order);
-      wanted += want - entries[order].size();
-      failed += Fill(order, want, &entries[order]);
+      wanted[order] += want - entries[order].size();
+      failed[order] += Fill(order, want, &entries[order]);
     }
-    wanted += 2 - std::min<size_t>(2, entries[kPmdOrder].size());
-    failed += Fill(kPmdOrder, 2, &entries[kPmdOrder]);
     kit_.Check();
     for (int order = 0; order < kOrders; ++order) Thin(order, &entries[order]);
   }
-  EXPECT_LT(failed * 100, wanted * 5) << failed << " of " << wanted;
+  for (int order = 0; order < kOrders; ++order) {
+    EXPECT_LT(failed[order] * 100, wanted[order] * 5)
+        << failed[order] << " of " << wanted[order] << " at order " << order;
+  }
+  EXPECT_EQ(failed[0], 0u);  // It may take any slot.
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 // One test for each invariant of the swap space, by the numbers of the design.
 // Beside each stands what was broken once to see it fail.
 //
-// Not here: I9, no word is written without the cluster's lock, is proved by
-// clang (--config=clang: every writer requires `mu`; dropping one MutexLock
-// does not compile), and the order of locks by TSan over swap_space_race_test.
-// I10 to I13 and I18 to I20 are the pager's.
+// Elsewhere: I1 (Bad), I3 (no wrap) in cluster_info_test; I18 in
+// table_keeper_test and swap_space_race_test, as is one read a slot (I10); I26
+// in swap_space_fragmentation_test. By tools: I9, no word is written without
+// the cluster's lock, is proved by clang (--config=clang: every writer
+// requires `mu`), and the order of locks by TSan over swap_space_race_test.
+// The pager's and the transport's: the rest of I10 to I13, I19, I20, I22 to
+// I25. client/core/README.md has the table.
 #include <vector>
 
 #include "client/core/cluster_info.h"
@@ -199,6 +202,51 @@ TEST(InvariantsDeathTest, I8TheFirstOwnerIsForAnAttachedFolioOnly) {
   kit.Release(folio);
 }
 
+// What is fetched is attached first, all of it. Broken by: Attach passing one
+// page less to ToCached; Attach not setting `reading`.
+TEST_F(InvariantsTest, I11WhatIsFetchedIsInTheCacheBefore) {
+  for (const int order : {0, 4, 9}) {
+    const SwapEntry entry = kit_.Out(order);
+    Folio* folio = kit_.In(entry, 1u << order).folio;
+    ASSERT_NE(folio, nullptr);
+    EXPECT_TRUE(folio->reading && folio->has_swap);
+    EXPECT_EQ(folio->entry, entry);
+    for (uint32_t i = 0; i < PagesOf(order); ++i) {
+      EXPECT_TRUE(At(entry + i).is_cached());
+      EXPECT_EQ(At(entry + i).folio(), folio->id);
+    }
+    // So nobody else may fetch any of it, nor take its slots.
+    EXPECT_EQ(kit_.In(entry + (PagesOf(order) - 1), 1).error,
+              CacheError::kExist);
+    EXPECT_FALSE(space_.FolioFreeSwap(folio));
+    kit_.Finish(folio);
+  }
+}
+
+// Broken by: ToShadow without the age; ToShadow clearing Z; ToCached clearing
+// the sum (SwapWord::With masking it out).
+TEST_F(InvariantsTest, I12AFailedReadLeavesTheWordsAsTheyWere) {
+  for (const bool zero : {false, true}) {
+    for (const int order : {0, 4, 9}) {
+      const SwapEntry entry = kit_.Out(order, zero, /*age=*/4711 + order);
+      const uint32_t pages = PagesOf(order);
+      std::vector<SwapWord> before;
+      for (uint32_t i = 0; i < pages; ++i) before.push_back(At(entry + i));
+      ASSERT_EQ(before.back().age(), 4711u + order);
+      ASSERT_EQ(before.back().zero(), zero);
+      ASSERT_EQ(before.front().sum(), zero ? 0 : 1000u);
+      ASSERT_EQ(before.back().tail(), !zero && order > 0);
+      const CacheAlloc in = kit_.In(entry, 1u << order);
+      ASSERT_NE(in.folio, nullptr);
+      kit_.Detach(in.folio, in.age);  // The get failed.
+      for (uint32_t i = 0; i < pages; ++i) {
+        ASSERT_EQ(At(entry + i), before[i]) << "slot " << i;
+      }
+      space_.PutEntries(entry, pages);
+    }
+  }
+}
+
 // Broken by: TryAttach looping on kExist at the next lower order.
 TEST_F(InvariantsTest, I14OneWinnerEndsTheAttemptOfEachLoser) {
   const SwapEntry entry = kit_.Out(9);
@@ -210,7 +258,7 @@ TEST_F(InvariantsTest, I14OneWinnerEndsTheAttemptOfEachLoser) {
         return kit_.Make(order);
       });
   EXPECT_EQ(loser.error, CacheError::kExist);
-  EXPECT_EQ(allocs, 0);
+  EXPECT_EQ(allocs, 0);  // Found out before memory was asked for.
   EXPECT_EQ(loser.fallbacks.conflict + loser.fallbacks.alloc, 0u);
   Folio* found = space_.SwapCacheGetFolio(entry + 77);
   EXPECT_EQ(found, winner);

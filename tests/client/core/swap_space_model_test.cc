@@ -1,9 +1,9 @@
 // Random operations on SwapSpace and on the naive one beside it.
 //
 // After each operation the words it touched are compared; after each
-// kFullCheck-th all words, and every invariant. Checking all after each would
-// take 4096 comparisons for an operation of a few words, and find nothing
-// later: a run repeated with its seed finds the operation.
+// kFullCheck-th all words, and every invariant. That takes 1.7 ms unoptimised,
+// against 3 us an operation; it finds nothing that a run repeated with its
+// seed and a kFullCheck of 1 would not find at the very operation.
 #include <algorithm>
 #include <map>
 #include <random>
@@ -20,7 +20,7 @@ namespace farswap::core {
 namespace {
 
 constexpr ClusterIndex kMaxClusters = 8;
-constexpr int kFullCheck = 256;
+constexpr int kFullCheck = 512;
 
 class SwapSpaceModelTest : public testing::Test {
  protected:
@@ -314,7 +314,7 @@ void SwapSpaceModelTest::Drain() {
 
 TEST_F(SwapSpaceModelTest, BehavesAsTheNaiveOne) {
   SCOPED_TRACE(testing::Message() << "FARSWAP_TEST_SEED=" << seed_);
-  const int steps = LongTest() ? 10'000'000 : 200'000;
+  const int steps = LongTest() ? 10'000'000 : 1'000'000;
   for (int step = 0; step < steps; ++step) {
     ASSERT_NO_FATAL_FAILURE(Step()) << "step " << step;
     if (step % kFullCheck != 0) continue;

@@ -155,6 +155,8 @@ TEST(RaceTest, ForksAndUnmapsAgainstTheCache) {
 
 // Tables come and go, folios are attached and detached, while readers look
 // without a lock: each sees a free slot, or a folio that lives and was there.
+// Broken by: TableKeeper::FreeTable not asking for readers; Hold not naming the
+// cluster (ASan: use after free, in two of three runs).
 TEST(RaceTest, ReadersAgainstTheFreeingOfTables) {
   constexpr ClusterIndex kClusters = 3;
   SwapKit kit(kClusters);
@@ -162,24 +164,29 @@ TEST(RaceTest, ReadersAgainstTheFreeingOfTables) {
   std::atomic<int> writers{kThreads / 2};
   std::atomic<uint64_t> found{0};
   const auto write = [&](int order, int rounds) {
+    Folio* decoy = nullptr;
     for (int i = 0; i < rounds; ++i) {
       // Its index says what it is, as its order does.
       ASSERT_TRUE(kit.group.TryCharge(PagesOf(order)));
       Folio* folio = kit.folios.Allocate(order, &kit.group, nullptr, order);
+      if (decoy != nullptr) kit.folios.Put(decoy);
       ASSERT_TRUE(kit.space.FolioAllocSwap(folio));
       kit.space.FolioDupSwap(folio);
       kit.SetSums(folio->entry, order, i % 4 == 0);
       if (i % 2 == 0) {
         kit.Finish(folio);
-        continue;
+      } else {
+        kit.space.PutEntries(kit.Detach(folio), PagesOf(order));
       }
-      const SwapEntry entry = kit.Detach(folio);
-      kit.space.PutEntries(entry, PagesOf(order));
+      // Has the id of the one that is gone, and is attached to nothing.
+      decoy = kit.folios.Allocate(0, nullptr, nullptr, 1000);
     }
+    kit.folios.Put(decoy);
   };
   const auto read = [&](uint64_t seed) {
     std::mt19937_64 random(seed);
-    while (writers.load() != 0) {
+    for (uint64_t i = 0; writers.load() != 0; ++i) {
+      if (i % 64 == 0) std::this_thread::yield();  // Writers need processors.
       const SwapEntry entry(random() % kClusters, random() % 16);
       const SwapWord word = kit.space.WordAt(entry);
       ASSERT_NE(word.type(), SwapWord::Type::kBad);

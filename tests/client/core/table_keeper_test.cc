@@ -55,8 +55,7 @@ class TableKeeperTest : public testing::Test {
 };
 
 // The reader is stopped between loading the pointer and the word. Broken by:
-// ClusterInfo::FreeTable without IsRead (and by its look before the exchange,
-// which only a race shows: RaceTest.ReadersAgainstTheFreeingOfTables).
+// FreeTable without IsRead.
 TEST_F(TableKeeperTest, ATableIsNotFreedUnderItsReader) {
   const SwapEntry entry = Alloc();
   {
@@ -110,6 +109,7 @@ TEST_F(TableKeeperTest, AClusterThatIsUsedAgainTakesItsTableBack) {
   for (int i = 0; i < 3; ++i) {
     Free(again);
     EXPECT_TRUE(tables_.IsLate(entry.cluster()));
+    EXPECT_EQ(tables_.late(), 1u);
     again = Alloc();
     ASSERT_EQ(again.cluster(), entry.cluster());  // The hint leads there.
     EXPECT_TRUE(view.Get(again.slot()).is_cached());
