@@ -138,7 +138,7 @@ void WaitFor(const std::atomic<int>& number, int at_least) {
 
 // Two threads, let go at the same moment in each round; as many rounds as one
 // second has, so that some are on two processors. Broken by: a load and a store
-// instead of the exchange in OnHit.
+// instead of the exchange in OnHit (in most runs).
 TEST(ReadaheadState, NoHitOfTwoThreadsIsLost) {
   constexpr int kRounds = 50'000;
   constexpr uint32_t kHits = 30;
