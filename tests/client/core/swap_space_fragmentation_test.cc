@@ -4,6 +4,7 @@
 // iterations, and all from the sixth on.
 #include <algorithm>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "client/core/swap_space.h"
@@ -52,16 +53,22 @@ class FragmentationTest : public testing::Test {
 TEST_F(FragmentationTest, LargeFoliosFindRoomAfterManyIterations) {
   std::vector<SwapEntry> large;
   std::vector<SwapEntry> small;
+  size_t all_wanted = 0;
+  size_t all_failed = 0;
   for (int i = 0; i < kIterations; ++i) {
     const size_t wanted = kLarge - large.size();
     // Small ones first: the worse order for the large.
     EXPECT_EQ(Fill(0, kSmall, &small), 0u) << "iteration " << i;
     const size_t failed = Fill(4, kLarge, &large);
     EXPECT_LT(failed * 100, wanted * 5) << "iteration " << i;
+    all_wanted += wanted;
+    all_failed += failed;
     kit_.Check();
     Thin(4, &large);
     Thin(0, &small);
   }
+  RecordProperty("order_4_wanted", std::to_string(all_wanted));
+  RecordProperty("order_4_failed", std::to_string(all_failed));
 }
 
 // Every order at once, at two thirds of the space. Broken by: as above.
