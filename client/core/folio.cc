@@ -78,6 +78,7 @@ void FolioArena::Free(Folio* folio) {
   // On a list, somebody could still isolate it; with a slot, look it up.
   FARSWAP_CHECK(folio->lru != LruList::kInactive);
   FARSWAP_CHECK(folio->lru != LruList::kActive);
+  FARSWAP_CHECK(folio->lru != LruList::kKept);
   FARSWAP_CHECK(!folio->has_swap);
   MutexLock lock(&mu_);
   folio->next = free_;

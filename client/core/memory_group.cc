@@ -1,8 +1,8 @@
 #include "client/core/memory_group.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "client/core/swap_table.h"
 #include "common/check.h"
 #include "common/units.h"
 
@@ -18,56 +18,52 @@ constexpr uint64_t kLowFloorPages = kPagesPerPmd;
 constexpr uint64_t kLowCeilingPages = 8192;
 constexpr uint64_t kLowShare = 64;
 
-// The age is kept in units of 16 pages: the 25 bits of a shadow then span
-// 2 TiB of evictions before a distance is ambiguous, not 128 GiB.
-constexpr int kAgeShift = 4;
-
-uint32_t AgeUnitsDown(uint64_t pages) {
-  return static_cast<uint32_t>(pages >> kAgeShift) & kAgeMask;
-}
-
-uint32_t AgeUnitsUp(uint64_t pages) {
-  return AgeUnitsDown(pages + (uint64_t{1} << kAgeShift) - 1);
-}
-
-void RaiseTo(std::atomic<uint64_t>* peak, uint64_t value) {
-  uint64_t seen = peak->load(std::memory_order_relaxed);
-  while (seen < value &&
-         !peak->compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
-  }
-}
-
 }  // namespace
 
-MemoryGroup::MemoryGroup(FolioArena* folios, uint64_t limit_pages)
-    : folios_(folios), limit_(limit_pages) {}
+MemoryGroup::MemoryGroup(FolioArena* folios, uint64_t limit_pages,
+                         std::shared_ptr<MemoryGroup> parent)
+    : parent_(std::move(parent)),
+      depth_(parent_ != nullptr ? parent_->depth_ + 1 : 1),
+      memory_(limit_pages, parent_ != nullptr ? &parent_->memory_ : nullptr),
+      swap_(kNoLimit, parent_ != nullptr ? &parent_->swap_ : nullptr),
+      kept_(kNoLimit, parent_ != nullptr ? &parent_->kept_ : nullptr),
+      lru_(folios) {
+  FARSWAP_CHECK(depth_ <= kMaxDepth);
+  if (parent_ == nullptr) return;
+  MutexLock lock(&parent_->children_mu_);
+  parent_->children_.push_back(this);
+}
+
+MemoryGroup::~MemoryGroup() {
+  if (parent_ == nullptr) return;
+  MutexLock lock(&parent_->children_mu_);
+  std::erase(parent_->children_, this);
+}
 
 // --- charge ---
 
-bool MemoryGroup::TryCharge(uint64_t pages) {
-  uint64_t usage = usage_.load(std::memory_order_relaxed);
-  do {
-    const uint64_t limit = limit_.load(std::memory_order_relaxed);
-    if (usage > limit || pages > limit - usage) return false;
-  } while (!usage_.compare_exchange_weak(usage, usage + pages,
-                                         std::memory_order_relaxed));
-  RaiseTo(&peak_, usage + pages);
-  return true;
+MemoryGroup* MemoryGroup::GroupOf(const PageCounter* counter,
+                                  PageCounter MemoryGroup::*member) {
+  MemoryGroup* group = this;
+  while (&(group->*member) != counter) group = group->parent();
+  return group;
 }
 
-void MemoryGroup::ForceCharge(uint64_t pages) {
-  const uint64_t usage = usage_.fetch_add(pages, std::memory_order_relaxed);
-  RaiseTo(&peak_, usage + pages);
+bool MemoryGroup::TryCharge(uint64_t pages, MemoryGroup** over) {
+  const PageCounter* const refused = memory_.TryCharge(pages);
+  if (refused == nullptr) return true;
+  if (over != nullptr) *over = GroupOf(refused, &MemoryGroup::memory_);
+  return false;
 }
 
-void MemoryGroup::Uncharge(uint64_t pages) {
-  const uint64_t usage = usage_.fetch_sub(pages, std::memory_order_relaxed);
-  FARSWAP_CHECK(usage >= pages);
+SwapCharge MemoryGroup::TryChargeSwap(uint64_t pages, MemoryGroup** over) {
+  const PageCounter* const refused = swap_.TryCharge(pages);
+  if (refused == nullptr) return SwapCharge::kCharged;
+  if (over != nullptr) *over = GroupOf(refused, &MemoryGroup::swap_);
+  return SwapCharge::kOverLimit;
 }
 
-void MemoryGroup::SetLimit(uint64_t limit_pages) {
-  limit_.store(limit_pages, std::memory_order_relaxed);
-}
+// --- when to reclaim ---
 
 uint64_t MemoryGroup::low() const {
   const uint64_t share =
@@ -85,186 +81,143 @@ uint64_t MemoryGroup::ReclaimTarget() const {
   return usage + high() - limit;
 }
 
+MemoryGroup* MemoryGroup::NeedsReclaim() {
+  MemoryGroup* group = this;
+  while (group != nullptr && group->ReclaimTarget() == 0) {
+    group = group->parent();
+  }
+  return group;
+}
+
+uint64_t MemoryGroup::KeepTarget() const {
+  const uint64_t limit = this->limit();
+  const uint64_t keep = limit / Lru::kKeptShare;
+  // In use and not to be had at once. The two counts are read one after the
+  // other, so the difference may be off by what was kept in between.
+  const uint64_t usage = this->usage();
+  const uint64_t in_use = usage - std::min(usage, kept());
+  if (in_use + low() + keep <= limit) return 0;
+  return in_use + high() + keep - limit;
+}
+
 // --- LRU ---
 
-MemoryGroup::List& MemoryGroup::ListOf(LruList list) {
-  FARSWAP_CHECK(list == LruList::kInactive || list == LruList::kActive);
-  return list == LruList::kActive ? active_ : inactive_;
-}
-
-void MemoryGroup::AddLocked(Folio* folio, LruList to) {
-  List& list = ListOf(to);
-  folio->lru = to;
-  folio->prev = kNoFolio;
-  folio->next = list.head;
-  if (list.head != kNoFolio) {
-    folios_->At(list.head)->prev = folio->id;
-  } else {
-    list.tail = folio->id;
-  }
-  list.head = folio->id;
-  list.pages += PagesOf(folio->order);
-}
-
-void MemoryGroup::AddTailLocked(Folio* folio) {
-  folio->lru = LruList::kInactive;
-  folio->next = kNoFolio;
-  folio->prev = inactive_.tail;
-  if (inactive_.tail != kNoFolio) {
-    folios_->At(inactive_.tail)->next = folio->id;
-  } else {
-    inactive_.head = folio->id;
-  }
-  inactive_.tail = folio->id;
-  inactive_.pages += PagesOf(folio->order);
-}
-
-void MemoryGroup::RemoveLocked(Folio* folio) {
-  List& list = ListOf(folio->lru);
-  const FolioId next = folio->next;
-  const FolioId prev = folio->prev;
-  (prev != kNoFolio ? folios_->At(prev)->next : list.head) = next;
-  (next != kNoFolio ? folios_->At(next)->prev : list.tail) = prev;
-  folio->next = folio->prev = kNoFolio;
-  folio->lru = LruList::kNone;
-  list.pages -= PagesOf(folio->order);
-}
-
-void MemoryGroup::BalanceLocked() {
-  // Two at most: called once for each victim, that keeps the lists level
-  // without a long pass under the lock.
-  for (int i = 0; i < 2; ++i) {
-    if (inactive_.pages >= active_.pages || active_.tail == kNoFolio) return;
-    Folio* folio = folios_->At(active_.tail);
-    RemoveLocked(folio);
-    AddLocked(folio, LruList::kInactive);
-  }
-}
-
-void MemoryGroup::ActivateLocked(Folio* folio) {
-  AddLocked(folio, LruList::kActive);
-  // It left the inactive list as an evicted one does, so what is behind it
-  // there is that much nearer to the tail.
-  age_.fetch_add(PagesOf(folio->order), std::memory_order_relaxed);
-}
-
-void MemoryGroup::LruAdd(Folio* folio, bool active) {
-  MutexLock lock(&lru_mu_);
-  FARSWAP_CHECK(folio->lru == LruList::kNone);
-  if (active) {
-    ActivateLocked(folio);
-  } else {
-    AddLocked(folio, LruList::kInactive);
-  }
-}
-
 void MemoryGroup::LruDel(Folio* folio) {
-  MutexLock lock(&lru_mu_);
-  if (folio->lru == LruList::kInactive || folio->lru == LruList::kActive) {
-    RemoveLocked(folio);
-  }
-  folio->lru = LruList::kNone;
+  if (lru_.Del(folio) == LruList::kKept) kept_.Uncharge(PagesOf(folio->order));
+}
+
+void MemoryGroup::LruKeep(Folio* folio) {
+  // Counted first: whoever takes it off the list discounts it.
+  kept_.Charge(PagesOf(folio->order));
+  lru_.Keep(folio);
 }
 
 uint64_t MemoryGroup::LruIsolate(uint64_t pages, std::vector<Folio*>* victims) {
-  MutexLock lock(&lru_mu_);
   uint64_t taken = 0;
   while (taken < pages) {
-    BalanceLocked();
-    if (inactive_.tail == kNoFolio) break;
-    Folio* folio = folios_->At(inactive_.tail);
-    RemoveLocked(folio);
-    folio->lru = LruList::kIsolated;
-    FolioArena::Get(folio);  // On a list, so it lives.
-    victims->push_back(folio);
-    taken += PagesOf(folio->order);
+    const uint64_t more = IsolateOne(Kind::kMapped, victims);
+    if (more == 0) break;
+    taken += more;
   }
   return taken;
 }
 
-bool MemoryGroup::LruIsolateFolio(Folio* folio) {
-  MutexLock lock(&lru_mu_);
-  if (folio->lru != LruList::kInactive && folio->lru != LruList::kActive) {
-    return false;
+uint64_t MemoryGroup::LruIsolateKept(uint64_t pages,
+                                     std::vector<Folio*>* victims) {
+  uint64_t taken = 0;
+  while (taken < pages) {
+    const uint64_t more = IsolateOne(Kind::kKept, victims);
+    if (more == 0) break;
+    taken += more;
   }
-  RemoveLocked(folio);
-  folio->lru = LruList::kIsolated;
-  FolioArena::Get(folio);
-  return true;
+  return taken;
 }
 
-void MemoryGroup::LruReturn(Folio* folio) {
-  MutexLock lock(&lru_mu_);
-  if (folio->lru == LruList::kIsolated) AddTailLocked(folio);
+uint64_t MemoryGroup::IsolateOwn(Kind kind, std::vector<Folio*>* victims) {
+  if (kind == Kind::kMapped) return lru_.Isolate(1, victims);
+  const uint64_t pages = lru_.IsolateKept(1, victims);
+  if (pages > 0) kept_.Uncharge(pages);
+  return pages;
 }
 
-void MemoryGroup::LruPutback(Folio* folio, bool active) {
-  MutexLock lock(&lru_mu_);
-  if (folio->lru != LruList::kIsolated) return;
-  if (active) {
-    ActivateLocked(folio);
-  } else {
-    AddLocked(folio, LruList::kInactive);
+std::vector<MemoryGroup::Share> MemoryGroup::SharesLocked(Kind kind) {
+  const Lru::Stats own = lru_.stats();
+  const bool mapped = kind == Kind::kMapped;
+  std::vector<Share> shares;
+  shares.reserve(children_.size() + 1);
+  const uint64_t own_pages =
+      mapped ? own.inactive_pages + own.active_pages : own.kept_pages;
+  shares.push_back({this, true, static_cast<int64_t>(own_pages), &own_credit_});
+  for (MemoryGroup* child : children_) {
+    const uint64_t pages = mapped ? child->usage() : child->kept();
+    shares.push_back(
+        {child, false, static_cast<int64_t>(pages), &child->credit_});
   }
+  std::erase_if(shares, [](const Share& share) { return share.weight == 0; });
+  return shares;
 }
 
-// --- working set ---
-
-uint32_t MemoryGroup::Evict(uint64_t pages) {
-  return AgeUnitsDown(age_.fetch_add(pages, std::memory_order_relaxed));
-}
-
-bool MemoryGroup::Refault(uint32_t age, bool was_active) {
-  const uint32_t now = AgeUnitsUp(age_.load(std::memory_order_relaxed));
-  const uint64_t distance = uint64_t{(now - age) & kAgeMask} << kAgeShift;
-  refaults_.fetch_add(1, std::memory_order_relaxed);
-  if (distance > WorkingSetPages()) return false;
-  activations_.fetch_add(1, std::memory_order_relaxed);
-  if (was_active) restores_.fetch_add(1, std::memory_order_relaxed);
-  return true;
-}
-
-uint64_t MemoryGroup::WorkingSetPages() const {
-  MutexLock lock(&lru_mu_);
-  return (inactive_.pages + active_.pages) / 2;
+uint64_t MemoryGroup::IsolateOne(Kind kind, std::vector<Folio*>* victims) {
+  MutexLock lock(&children_mu_);
+  if (children_.empty()) return IsolateOwn(kind, victims);
+  std::vector<Share> shares = SharesLocked(kind);
+  // Each is owed victims in proportion to its pages: a weighted round robin,
+  // in which a PMD folio counts as the 512 pages that it is.
+  std::sort(shares.begin(), shares.end(), [](const Share& a, const Share& b) {
+    return *a.credit + a.weight > *b.credit + b.weight;
+  });
+  for (const Share& from : shares) {
+    const uint64_t taken = from.own ? from.group->IsolateOwn(kind, victims)
+                                    : from.group->IsolateOne(kind, victims);
+    if (taken == 0) {
+      *from.credit = 0;  // What gives nothing keeps no claim.
+      continue;
+    }
+    const auto pages = static_cast<int64_t>(taken);
+    for (const Share& share : shares) {
+      *share.credit += share.weight * pages;
+      *from.credit -= share.weight * pages;
+    }
+    return taken;
+  }
+  return 0;
 }
 
 MemoryGroupStats MemoryGroup::Stats() const {
   MemoryGroupStats stats;
   stats.limit_pages = limit();
   stats.usage_pages = usage();
-  stats.peak_pages = peak_.load(std::memory_order_relaxed);
-  stats.workingset_refault = refaults_.load(std::memory_order_relaxed);
-  stats.workingset_activate = activations_.load(std::memory_order_relaxed);
-  stats.workingset_restore = restores_.load(std::memory_order_relaxed);
-  MutexLock lock(&lru_mu_);
-  stats.inactive_pages = inactive_.pages;
-  stats.active_pages = active_.pages;
+  stats.peak_pages = memory_.peak();
+  stats.swap_limit_pages = swap_limit();
+  stats.swap_usage_pages = swap_usage();
+  stats.swap_peak_pages = swap_.peak();
+  const Lru::Stats lru = lru_.stats();
+  stats.inactive_pages = lru.inactive_pages;
+  stats.active_pages = lru.active_pages;
+  stats.kept_pages = lru.kept_pages;
+  stats.workingset_refault = lru.refaults;
+  stats.workingset_activate = lru.activations;
+  stats.workingset_restore = lru.restores;
   return stats;
 }
 
-void MemoryGroup::CheckListLocked(const List& list, LruList name) const {
-  uint64_t pages = 0;
-  FolioId prev = kNoFolio;
-  for (FolioId id = list.head; id != kNoFolio;) {
-    const Folio* folio = folios_->At(id);
-    FARSWAP_CHECK(folio->lru == name);
-    FARSWAP_CHECK(folio->group == this);
-    FARSWAP_CHECK(folio->prev == prev);
-    FARSWAP_CHECK(folio->refs.load(std::memory_order_relaxed) != 0);
-    pages += PagesOf(folio->order);
-    prev = id;
-    id = folio->next;
-  }
-  FARSWAP_CHECK(list.tail == prev);
-  FARSWAP_CHECK(list.pages == pages);
-}
-
 void MemoryGroup::CheckInvariants() const {
-  FARSWAP_CHECK(usage() <= peak_.load(std::memory_order_relaxed));
-  MutexLock lock(&lru_mu_);
-  CheckListLocked(inactive_, LruList::kInactive);
-  CheckListLocked(active_, LruList::kActive);
+  FARSWAP_CHECK(usage() <= memory_.peak());
+  FARSWAP_CHECK(swap_usage() <= swap_.peak());
+  lru_.CheckInvariants(this);
+  uint64_t usage_below = 0;
+  uint64_t swap_below = 0;
+  uint64_t kept = lru_.stats().kept_pages;
+  MutexLock lock(&children_mu_);
+  for (const MemoryGroup* child : children_) {
+    child->CheckInvariants();
+    usage_below += child->usage();
+    swap_below += child->swap_usage();
+    kept += child->kept();
+  }
+  FARSWAP_CHECK(usage_below <= usage());
+  FARSWAP_CHECK(swap_below <= swap_usage());
+  FARSWAP_CHECK(kept == this->kept());
 }
 
 }  // namespace farswap::core
