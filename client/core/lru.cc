@@ -76,10 +76,13 @@ void Lru::BalanceLocked() {
   // without a long pass under the lock.
   for (int i = 0; i < 2; ++i) {
     if (inactive_.pages >= active_.pages || active_.tail == kNoFolio) return;
-    Folio* folio = folios_->At(active_.tail);
-    RemoveLocked(folio);
-    AddLocked(folio, LruList::kInactive);
+    DeactivateLocked(folios_->At(active_.tail));
   }
+}
+
+void Lru::DeactivateLocked(Folio* folio) {
+  RemoveLocked(folio);
+  AddLocked(folio, LruList::kInactive);
 }
 
 void Lru::ActivateLocked(Folio* folio) {
@@ -183,19 +186,33 @@ uint32_t Lru::Evict(uint64_t pages) {
   return AgeUnitsDown(age_.fetch_add(pages, std::memory_order_relaxed));
 }
 
-bool Lru::Refault(uint32_t age, bool was_active) {
+bool Lru::Refault(uint32_t age, uint64_t pages, bool was_active) {
   const uint32_t now = AgeUnitsUp(age_.load(std::memory_order_relaxed));
   const uint64_t distance = uint64_t{(now - age) & kAgeMask} << kAgeShift;
   refaults_.fetch_add(1, std::memory_order_relaxed);
-  if (distance > SoonPages()) return false;
+  {
+    MutexLock lock(&mu_);
+    const uint64_t local = inactive_.pages + active_.pages + kept_.pages;
+    if (distance > local / kSoonShare) {
+      if (distance <= active_.pages) ChallengeLocked(pages);
+      return false;
+    }
+  }
   activations_.fetch_add(1, std::memory_order_relaxed);
   if (was_active) restores_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 
-uint64_t Lru::SoonPages() const {
-  MutexLock lock(&mu_);
-  return (inactive_.pages + active_.pages + kept_.pages) / kSoonShare;
+void Lru::ChallengeLocked(uint64_t pages) {
+  // At most 256 folios, of a page each, for a PMD folio: a few microseconds.
+  owed_halves_ += pages;
+  while (active_.tail != kNoFolio) {
+    Folio* const folio = folios_->At(active_.tail);
+    if (owed_halves_ < 2 * PagesOf(folio->order)) return;
+    owed_halves_ -= 2 * PagesOf(folio->order);
+    DeactivateLocked(folio);
+  }
+  owed_halves_ = 0;
 }
 
 uint64_t Lru::pages() const {

@@ -17,16 +17,19 @@
 //   and it makes the folio active.
 // - A shadow keeps the age at which a folio was evicted; the age goes on by the
 //   pages of each eviction and each activation (mm/workingset.c). A folio that
-//   comes back before a 16th of the memory went by is active too.
+//   comes back before an 8th of the memory went by is active too.
+// - One that comes back later, but so soon that it would be here still had the
+//   active folios made room, costs them half its pages: the oldest active ones
+//   are moved to inactive, where they have to show again that they are used.
 //
-// So what is used about once while a tenth of the memory is replaced is told
-// apart from what is not, and most of that tenth costs no memory. Why 32 and
-// 16: a soft fault with the unmapping before it costs half of a hard one's 115
-// us (move out 35, trap and copy in 25; the get 80 more), so it pays only
-// where hot folios are few among the victims. Half the memory as the distance,
-// which is nearer to the kernel's rule, activates so much that nothing is told
-// apart, and holds on to what a program that moved on has left. Measured in
-// tests/bench/policy_bench, whose table is in client/core/README.md.
+// Why these figures. A soft fault with the unmapping before it costs half of a
+// hard one's 115 us (move out 35, trap and copy in 25; the get 80 more), so it
+// pays only while few victims are hot: a 32nd costs 6 to 16 soft faults for 100
+// hard ones. Activating within half of the memory, which is nearer to the
+// kernel's rule, tells nothing apart. And without the last rule, active folios
+// that a program is done with stay: going around 70 to 90 % of the memory then
+// missed at nearly each step, for ever. Measured by tests/bench/policy_bench;
+// the table is in client/core/README.md.
 //
 // Thread-safe; the lock is a leaf.
 #ifndef FARSWAP_CLIENT_CORE_LRU_H_
@@ -46,7 +49,7 @@ class Lru {
   // What is kept, of the pages that a group may have.
   static constexpr uint64_t kKeptShare = 32;
   // The refault distance that is soon, of the pages on the lists.
-  static constexpr uint64_t kSoonShare = 16;
+  static constexpr uint64_t kSoonShare = 8;
 
   struct Stats {
     uint64_t inactive_pages = 0;
@@ -91,8 +94,9 @@ class Lru {
   // The age to be kept in the shadow of a folio of that many pages that is
   // being evicted.
   uint32_t Evict(uint64_t pages);
-  // A folio evicted at `age` is back. Whether it belongs on the active list.
-  bool Refault(uint32_t age, bool was_active);
+  // A folio of that many pages that was evicted at `age` is back. Whether it
+  // belongs on the active list.
+  bool Refault(uint32_t age, uint64_t pages, bool was_active);
 
   // Of mapped folios.
   uint64_t pages() const;
@@ -119,7 +123,9 @@ class Lru {
   void CheckListLocked(const List& list, LruList name,
                        const MemoryGroup* group) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  uint64_t SoonPages() const ABSL_LOCKS_EXCLUDED(mu_);
+  // What active owes to a refault of that many pages is moved to inactive.
+  void ChallengeLocked(uint64_t pages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DeactivateLocked(Folio* folio) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   FolioArena* const folios_;
   std::atomic<uint64_t> age_{0};
@@ -131,6 +137,8 @@ class Lru {
   List inactive_ ABSL_GUARDED_BY(mu_);
   List active_ ABSL_GUARDED_BY(mu_);
   List kept_ ABSL_GUARDED_BY(mu_);
+  // Halves of pages that active is still to give up: less than a folio's.
+  uint64_t owed_halves_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace farswap::core

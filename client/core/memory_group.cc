@@ -26,7 +26,8 @@ MemoryGroup::MemoryGroup(FolioArena* folios, uint64_t limit_pages,
       depth_(parent_ != nullptr ? parent_->depth_ + 1 : 1),
       memory_(limit_pages, parent_ != nullptr ? &parent_->memory_ : nullptr),
       swap_(kNoLimit, parent_ != nullptr ? &parent_->swap_ : nullptr),
-      kept_(kNoLimit, parent_ != nullptr ? &parent_->kept_ : nullptr),
+      kept_(limit_pages / Lru::kKeptShare,
+            parent_ != nullptr ? &parent_->kept_ : nullptr),
       lru_(folios) {
   FARSWAP_CHECK(depth_ <= kMaxDepth);
   if (parent_ == nullptr) return;
@@ -54,6 +55,11 @@ bool MemoryGroup::TryCharge(uint64_t pages, MemoryGroup** over) {
   if (refused == nullptr) return true;
   if (over != nullptr) *over = GroupOf(refused, &MemoryGroup::memory_);
   return false;
+}
+
+void MemoryGroup::SetLimit(uint64_t limit_pages) {
+  memory_.SetLimit(limit_pages);
+  kept_.SetLimit(limit_pages / Lru::kKeptShare);
 }
 
 SwapCharge MemoryGroup::TryChargeSwap(uint64_t pages, MemoryGroup** over) {
@@ -89,27 +95,21 @@ MemoryGroup* MemoryGroup::NeedsReclaim() {
   return group;
 }
 
-uint64_t MemoryGroup::KeepTarget() const {
-  const uint64_t limit = this->limit();
-  const uint64_t keep = limit / Lru::kKeptShare;
-  // In use and not to be had at once. The two counts are read one after the
-  // other, so the difference may be off by what was kept in between.
-  const uint64_t usage = this->usage();
-  const uint64_t in_use = usage - std::min(usage, kept());
-  if (in_use + low() + keep <= limit) return 0;
-  return in_use + high() + keep - limit;
-}
-
 // --- LRU ---
 
 void MemoryGroup::LruDel(Folio* folio) {
   if (lru_.Del(folio) == LruList::kKept) kept_.Uncharge(PagesOf(folio->order));
 }
 
-void MemoryGroup::LruKeep(Folio* folio) {
+bool MemoryGroup::LruKeep(Folio* folio, MemoryGroup** over) {
   // Counted first: whoever takes it off the list discounts it.
-  kept_.Charge(PagesOf(folio->order));
-  lru_.Keep(folio);
+  const PageCounter* const refused = kept_.TryCharge(PagesOf(folio->order));
+  if (refused == nullptr) {
+    lru_.Keep(folio);
+  } else if (over != nullptr) {
+    *over = GroupOf(refused, &MemoryGroup::kept_);
+  }
+  return refused == nullptr;
 }
 
 uint64_t MemoryGroup::LruIsolate(uint64_t pages, std::vector<Folio*>* victims) {

@@ -87,7 +87,7 @@ class MemoryGroup {
   uint64_t limit() const { return memory_.limit(); }
   uint64_t usage() const { return memory_.usage(); }
   // A lower limit than the usage takes effect as reclaim gets there.
-  void SetLimit(uint64_t limit_pages) { memory_.SetLimit(limit_pages); }
+  void SetLimit(uint64_t limit_pages);
 
   // --- swap ---
   // As TryCharge; `*over` tells whose limit it was.
@@ -108,13 +108,6 @@ class MemoryGroup {
   uint64_t ReclaimTarget() const;
   // The nearest group, from this one upwards, with a ReclaimTarget; or null.
   MemoryGroup* NeedsReclaim();
-  // Pages to unmap so that, beside what is free, as much as is to be kept is
-  // kept; in steps of low(), as ReclaimTarget. 0 if the group is far from its
-  // limit. They stay charged while they are kept, so ReclaimTarget then says
-  // how many of the kept are to be dropped.
-  uint64_t KeepTarget() const;
-  // Unmapped but here, in this group and all below it.
-  uint64_t kept() const { return kept_.usage(); }
 
   // --- LRU ---
   // REQUIRES: the folio is on no list, and is of this group.
@@ -136,21 +129,29 @@ class MemoryGroup {
   // reference.
   void LruPutback(Folio* folio, bool active) { lru_.Putback(folio, active); }
 
-  // An unmapped folio, still charged, whose bytes are here and stored: its
-  // second chance. REQUIRES: it is on no list; somebody (the swap cache) has a
-  // reference until it is off this one. A soft fault ends it by LruDel, then
-  // LruAdd(active).
-  void LruKeep(Folio* folio);
-  // As LruIsolate, of the longest kept: to be dropped.
+  // --- kept: unmapped, but here ---
+  // How many pages of this group and all below it may be kept: a 32nd of the
+  // limit. And how many are.
+  uint64_t keep_limit() const { return kept_.limit(); }
+  uint64_t kept() const { return kept_.usage(); }
+  // Keeps an unmapped folio, still charged, whose bytes are here and stored:
+  // its second chance. A soft fault ends it by LruDel, then LruAdd(active).
+  // False if that would pass a keep_limit, of this group or of one above; then
+  // `*over`, if asked for, is the group to drop kept ones of. REQUIRES: it is
+  // on no list; somebody (the swap cache) has a reference until it is off
+  // this one.
+  bool LruKeep(Folio* folio, MemoryGroup** over = nullptr);
+  // As LruIsolate, of the longest kept: to be dropped, which LruDel ends.
   uint64_t LruIsolateKept(uint64_t pages, std::vector<Folio*>* victims);
 
   // --- working set ---
   // The age to be kept in the shadow of a folio of that many pages that is
   // being evicted.
   uint32_t Evict(uint64_t pages) { return lru_.Evict(pages); }
-  // A folio evicted at `age` is back. Whether it belongs on the active list.
-  bool Refault(uint32_t age, bool was_active) {
-    return lru_.Refault(age, was_active);
+  // A folio of that many pages that was evicted at `age` is back. Whether it
+  // belongs on the active list.
+  bool Refault(uint32_t age, uint64_t pages, bool was_active) {
+    return lru_.Refault(age, pages, was_active);
   }
 
   MemoryGroupStats Stats() const;

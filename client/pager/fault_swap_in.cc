@@ -273,7 +273,8 @@ void FaultPath::InstalledWholeLocked(Service* service, Read* read,
   folio->stored = true;
   folio->hash = read->content.hash;
   const bool active =
-      region->group()->Refault(read->cache.age, /*was_active=*/false);
+      region->group()->Refault(read->cache.age, PagesOf(order),
+                               /*was_active=*/false);
   MappedLocked(region, folio, active);
   shared_.counters.remote_pages.Sub(PagesOf(order));
   shared_.swap.FolioPutSwap(folio);

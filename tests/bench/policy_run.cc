@@ -43,14 +43,13 @@ class Shipped {
     uint32_t age = 0;
   };
 
-  uint64_t ToKeep() const { return group_.limit() / core::Lru::kKeptShare; }
   void HardFault(uint32_t index) {
     Page& page = pages_[index];
     while (!group_.TryCharge(1)) MakeRoom();
     bool active = false;
     if (page.touched) {
       ++cost_.hard;
-      active = group_.Refault(page.age, /*was_active=*/false);
+      active = group_.Refault(page.age, /*pages=*/1, /*was_active=*/false);
     } else {
       ++cost_.first;
     }
@@ -64,29 +63,34 @@ class Shipped {
     group_.LruDel(page->folio);
     page->folio->mapped = true;
     group_.LruAdd(page->folio, /*active=*/true);
-    while (group_.kept() < ToKeep() && Unmap()) {
-    }
+    FillKept();
   }
+  // One page of room. What is kept is as much as may be; the oldest of it goes.
   void MakeRoom() {
-    while (group_.kept() <= ToKeep() && Unmap()) {
-    }
+    FillKept();
     std::vector<Folio*> victims;
-    FARSWAP_CHECK(group_.LruIsolateKept(1, &victims) == 1);
+    if (group_.LruIsolateKept(1, &victims) == 0) {
+      FARSWAP_CHECK(group_.LruIsolate(1, &victims) == 1);
+      ++cost_.unmaps;
+    }
     folios_.Put(victims.front());  // Isolation's.
     Page& page = pages_[victims.front()->index];
     page.age = group_.Evict(1);
     Free(&page);
+    FillKept();
   }
-  bool Unmap() {
+  void FillKept() {
     std::vector<Folio*> victims;
-    if (group_.LruIsolate(1, &victims) == 0) return false;
-    Folio* const folio = victims.front();
-    ++cost_.unmaps;
-    folio->mapped = false;
-    group_.LruDel(folio);
-    group_.LruKeep(folio);
-    folios_.Put(folio);  // Isolation's.
-    return true;
+    while (group_.kept() < group_.keep_limit()) {
+      victims.clear();
+      if (group_.LruIsolate(1, &victims) == 0) return;
+      Folio* const folio = victims.front();
+      ++cost_.unmaps;
+      folio->mapped = false;
+      group_.LruDel(folio);
+      FARSWAP_CHECK(group_.LruKeep(folio));
+      folios_.Put(folio);  // Isolation's.
+    }
   }
   void Free(Page* page) {
     group_.LruDel(page->folio);
@@ -162,7 +166,8 @@ const std::vector<std::pair<std::string, Runner>>& Runners() {
           {"kept_16", lists({.kept = 0.0625})},
           {"kept_8", lists({.kept = 0.125})},
           {"segmented_8", lists({.kept = 0.125, .active = 0})},
-          {"wide", lists({.kept = 0.03125, .soon = 0.0625, .active = 3})},
+          {"wide", lists({.kept = 0.03125, .soon = 0.125, .active = 3})},
+          {"unchallenged", lists({.kept = 0.03125, .soon = 0.125})},
           {"two_queues", queues({.rounds = false})},
           {"s3", queues({})},
           {"s3_kept", queues({.kept = 0.05})},

@@ -42,7 +42,8 @@ PolicyCost RunShipped(const PolicyTrace& trace);
 //   shadows        nothing kept, active within an eighth
 //   kept_32, kept_16, kept_8   a 32nd, 16th, 8th of memory kept, no shadows
 //   segmented_8    VMS's: one FIFO, an eighth kept, soft faults to its head
-//   wide           shipped's, active up to three quarters of the mapped
+//   unchallenged   shipped's, but that active owes nothing to a later refault
+//   wide           so too, and active may be three quarters of the mapped
 //   two_queues     a tenth probation; main, by shadows alone, FIFO
 //   s3             the same, rounds of main by how soon it came back
 //   s3_kept        the same, a 20th kept

@@ -48,6 +48,7 @@ class Maker {
   void Redis(bool zipf);
   void Sort();
   void Phases(bool random);
+  void AfterZipf();
   void Loop();
 
  private:
@@ -182,6 +183,21 @@ void Maker::Phases(bool random) {
   }
 }
 
+void Maker::AfterZipf() {
+  constexpr int kTurns = 4;
+  const uint32_t n = trace_.pages;
+  trace_.memory = n / 4;
+  Fill();
+  const Zipf zipf(n);
+  const std::vector<uint32_t> page = Shuffled(n);
+  const uint32_t size = trace_.memory * 4 / 5;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    for (uint32_t i = 0; i < 3 * n; ++i) Touch(page[zipf.Draw(&random_)]);
+    const uint32_t from = Random(n - size);
+    for (uint32_t i = 0; i < 16 * size; ++i) Touch(from + i % size);
+  }
+}
+
 void Maker::Loop() {
   trace_.memory = trace_.pages / 2;
   for (int round = 0; round < kRounds; ++round) Fill();
@@ -199,6 +215,7 @@ const std::vector<std::pair<std::string, Make>>& Makers() {
           {"drift", [](Maker* m) { m->Zipfian(true); }},
           {"phases", [](Maker* m) { m->Phases(false); }},
           {"phases_random", [](Maker* m) { m->Phases(true); }},
+          {"after_zipf", [](Maker* m) { m->AfterZipf(); }},
           {"loop", [](Maker* m) { m->Loop(); }},
       };
   return *makers;

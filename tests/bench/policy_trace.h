@@ -32,6 +32,7 @@ struct PolicyTrace {
 //   drift          zipf, in which a quarter of the ranks moves now and then
 //   phases         eight times around 3/5 of memory in order, then elsewhere
 //   phases_random  the same, at random
+//   after_zipf     zipf, then 16 times around 4/5 of memory, and that again
 //   loop           around all pages, half is local
 std::vector<std::string> PolicyTraceNames();
 

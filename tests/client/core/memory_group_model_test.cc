@@ -1,10 +1,11 @@
-// Random operations on a MemoryGroup and on two plain lists beside it.
+// Random operations on a MemoryGroup and on three plain lists beside it.
 #include <algorithm>
 #include <list>
 #include <random>
 #include <vector>
 
 #include "client/core/folio.h"
+#include "client/core/lru.h"
 #include "client/core/memory_group.h"
 #include "common/units.h"
 #include "gtest/gtest.h"
@@ -40,6 +41,9 @@ class MemoryGroupModelTest : public testing::Test {
   void Delete();
   void Isolate();
   void Putback();
+  void Keep();
+  void SoftFault();
+  void DropKept();
   void Balance();
   void ExpectSame();
 
@@ -49,6 +53,7 @@ class MemoryGroupModelTest : public testing::Test {
   MemoryGroup group_{&folios_, kLimit};
   List inactive_;
   List active_;
+  List kept_;
   std::vector<Folio*> isolated_;
   uint64_t usage_ = 0;
 };
@@ -116,36 +121,89 @@ void MemoryGroupModelTest::Putback() {
   folios_.Put(folio);
 }
 
+// An isolated folio is taken out, and its bytes stay.
+void MemoryGroupModelTest::Keep() {
+  if (isolated_.empty()) return;
+  Folio* folio = isolated_.back();
+  const bool fits =
+      Pages(kept_) + PagesOf(folio->order) <= kLimit / Lru::kKeptShare;
+  group_.LruDel(folio);
+  MemoryGroup* over = nullptr;
+  ASSERT_EQ(group_.LruKeep(folio, &over), fits);
+  ASSERT_EQ(over, fits ? nullptr : &group_);
+  isolated_.pop_back();
+  if (fits) {
+    kept_.push_front(folio);
+  } else {
+    group_.LruAdd(folio, /*active=*/false);
+    inactive_.push_front(folio);
+  }
+  folios_.Put(folio);
+}
+
+void MemoryGroupModelTest::SoftFault() {
+  if (kept_.empty()) return;
+  const auto it = std::next(kept_.begin(), Random(kept_.size()));
+  Folio* folio = *it;
+  kept_.erase(it);
+  group_.LruDel(folio);
+  group_.LruAdd(folio, /*active=*/true);
+  active_.push_front(folio);
+}
+
+void MemoryGroupModelTest::DropKept() {
+  std::vector<Folio*> victims;
+  const uint64_t taken = group_.LruIsolateKept(1, &victims);
+  ASSERT_EQ(taken > 0, !kept_.empty());
+  if (taken == 0) return;
+  ASSERT_EQ(victims.front(), kept_.back());
+  kept_.pop_back();
+  group_.LruDel(victims.front());
+  group_.Uncharge(taken);
+  usage_ -= taken;
+  folios_.Put(victims.front());
+  folios_.Put(victims.front());
+}
+
 void MemoryGroupModelTest::ExpectSame() {
   const MemoryGroupStats stats = group_.Stats();
   ASSERT_EQ(stats.inactive_pages, Pages(inactive_));
   ASSERT_EQ(stats.active_pages, Pages(active_));
+  ASSERT_EQ(stats.kept_pages, Pages(kept_));
+  ASSERT_EQ(group_.kept(), Pages(kept_));
   ASSERT_EQ(stats.usage_pages, usage_);
   ASSERT_LE(stats.peak_pages, kLimit);
-  ASSERT_EQ(folios_.in_use(),
-            inactive_.size() + active_.size() + isolated_.size());
+  ASSERT_EQ(folios_.in_use(), inactive_.size() + active_.size() + kept_.size() +
+                                  isolated_.size());
   group_.CheckInvariants();
 }
 
-TEST_F(MemoryGroupModelTest, BehavesAsTwoLists) {
+TEST_F(MemoryGroupModelTest, BehavesAsThreeLists) {
   SCOPED_TRACE(testing::Message() << "FARSWAP_TEST_SEED=" << seed_);
   const int steps = LongTest() ? 10'000'000 : 200'000;
   for (int step = 0; step < steps; ++step) {
-    const uint32_t dice = Random(10);
+    const uint32_t dice = Random(14);
     if (dice < 4) {
       ASSERT_NO_FATAL_FAILURE(Add()) << step;
     } else if (dice < 5) {
       Delete();
     } else if (dice < 7) {
       ASSERT_NO_FATAL_FAILURE(Isolate()) << step;
-    } else {
+    } else if (dice < 10) {
       Putback();
+    } else if (dice < 12) {
+      ASSERT_NO_FATAL_FAILURE(Keep()) << step;
+    } else if (dice < 13) {
+      SoftFault();
+    } else {
+      ASSERT_NO_FATAL_FAILURE(DropKept()) << step;
     }
     // Walks every list: the lists' order is compared at each isolation.
     if (step % 64 != 0) continue;
     ASSERT_NO_FATAL_FAILURE(ExpectSame()) << step;
   }
   while (!isolated_.empty()) Putback();
+  while (!kept_.empty()) SoftFault();
   while (!inactive_.empty() || !active_.empty()) Delete();
   ExpectSame();
   EXPECT_EQ(usage_, 0u);
@@ -154,21 +212,22 @@ TEST_F(MemoryGroupModelTest, BehavesAsTwoLists) {
 // The distance against its definition, over the wrap of the 25 bits.
 TEST_F(MemoryGroupModelTest, DistancesAreThoseOfTheirDefinition) {
   SCOPED_TRACE(testing::Message() << "FARSWAP_TEST_SEED=" << seed_);
-  for (int i = 0; i < 64; ++i) Add();
+  for (int i = 0; i < 1000; ++i) Add();
   const uint64_t resident = Pages(inactive_) + Pages(active_);
+  const uint64_t soon = resident / Lru::kSoonShare;
   uint64_t evicted = 0;
   for (int i = 0; i < 2000; ++i) {
     const uint32_t pages = PagesOf(Random(kOrders));
     const uint32_t age = group_.Evict(pages);
     // Up to half a turn of the counter: 2^25 units of 16 pages.
-    uint64_t since = pages + Random(static_cast<uint32_t>(resident));
+    uint64_t since = pages + Random(static_cast<uint32_t>(2 * soon));
     if (Random(4) == 0) since += Random(1u << 28);
     group_.Evict(since - pages);
     evicted += since;
-    const bool active = group_.Refault(age, false);
+    const bool active = group_.Refault(age, 0, false);
     // Ages are cut to 16 pages: within 32 either answer is right.
-    EXPECT_TRUE(active || since + 32 > resident / 2) << since;
-    EXPECT_TRUE(!active || since <= resident / 2) << since;
+    EXPECT_TRUE(active || since + 32 > soon) << since;
+    EXPECT_TRUE(!active || since <= soon) << since;
   }
   EXPECT_GT(evicted, uint64_t{1} << 29);  // It did wrap.
   while (!inactive_.empty() || !active_.empty()) Delete();

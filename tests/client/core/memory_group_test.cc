@@ -117,22 +117,103 @@ TEST_F(MemoryGroupTest, InactiveIsRefilledFromActive) {
   for (Folio* folio : all) Drop(folio);
 }
 
-TEST_F(MemoryGroupTest, ARefaultWithinTheWorkingSetIsActivated) {
+TEST_F(MemoryGroupTest, ARefaultThatComesSoonIsActivated) {
   std::vector<Folio*> all;
-  for (int i = 0; i < 256; ++i) all.push_back(Make());
+  for (int i = 0; i < 1024; ++i) all.push_back(Make());
   for (Folio* folio : all) group_.LruAdd(folio, false);
-  // Half of 256 pages is the working set; ages are in units of 16.
+  // An 8th of 1024 pages is soon; ages are in units of 16.
   const uint32_t age = group_.Evict(1);
+  group_.Evict(111);
+  EXPECT_TRUE(group_.Refault(age, 1, /*was_active=*/false));
   group_.Evict(64);
-  EXPECT_TRUE(group_.Refault(age, /*was_active=*/false));
-  group_.Evict(200);
-  EXPECT_FALSE(group_.Refault(age, true));
-  EXPECT_TRUE(group_.Refault(group_.Evict(1), true));
+  EXPECT_FALSE(group_.Refault(age, 1, true));
+  EXPECT_TRUE(group_.Refault(group_.Evict(1), 1, true));
   const MemoryGroupStats stats = group_.Stats();
   EXPECT_EQ(stats.workingset_refault, 3u);
   EXPECT_EQ(stats.workingset_activate, 2u);
   EXPECT_EQ(stats.workingset_restore, 1u);
   for (Folio* folio : all) Drop(folio);
+}
+
+// Active folios make room for what would be here still if they had not been
+// active: half a page for each page.
+TEST_F(MemoryGroupTest, ARefaultThatActiveStoodInTheWayOfChallengesIt) {
+  std::vector<Folio*> active;
+  std::vector<Folio*> inactive;
+  for (int i = 0; i < 512; ++i) active.push_back(Make());
+  for (int i = 0; i < 512; ++i) inactive.push_back(Make());
+  for (Folio* folio : active) group_.LruAdd(folio, true);
+  for (Folio* folio : inactive) group_.LruAdd(folio, false);
+  const uint32_t age = group_.Evict(1);
+  group_.Evict(300);  // Not soon, but less than 512.
+  EXPECT_FALSE(group_.Refault(age, 1, false));
+  EXPECT_EQ(group_.Stats().active_pages, 512u);
+  EXPECT_FALSE(group_.Refault(age, 1, false));
+  EXPECT_EQ(group_.Stats().active_pages, 511u);
+  EXPECT_EQ(active[0]->lru, LruList::kInactive);
+  EXPECT_FALSE(group_.Refault(age, 16, false));
+  EXPECT_EQ(group_.Stats().active_pages, 503u);
+  group_.Evict(300);  // With all of active's room it would have gone too.
+  EXPECT_FALSE(group_.Refault(age, 16, false));
+  EXPECT_EQ(group_.Stats().active_pages, 503u);
+  group_.CheckInvariants();
+  for (Folio* folio : active) Drop(folio);
+  for (Folio* folio : inactive) Drop(folio);
+}
+
+TEST_F(MemoryGroupTest, A32ndOfTheLimitIsKeptAndTheLongestKeptGoFirst) {
+  ASSERT_EQ(group_.keep_limit(), 32u);
+  Folio* const large = Make(4);
+  Folio* const small = Make();
+  Folio* const other = Make(4);
+  EXPECT_TRUE(group_.LruKeep(large));
+  EXPECT_TRUE(group_.LruKeep(small));
+  MemoryGroup* over = nullptr;
+  EXPECT_FALSE(group_.LruKeep(other, &over));  // It would be the 33rd page.
+  EXPECT_EQ(over, &group_);
+  EXPECT_EQ(group_.kept(), 17u);
+  EXPECT_TRUE(Isolate(1).empty());  // Unmapped ones are no victims.
+  EXPECT_FALSE(group_.LruIsolateFolio(small));
+  std::vector<Folio*> victims;
+  EXPECT_EQ(group_.LruIsolateKept(1, &victims), 16u);
+  EXPECT_EQ(victims, std::vector<Folio*>{large});
+  EXPECT_EQ(group_.kept(), 1u);
+  group_.CheckInvariants();
+  folios_.Put(large);
+  for (Folio* folio : {large, small, other}) Drop(folio);
+  EXPECT_EQ(group_.kept(), 0u);
+}
+
+TEST_F(MemoryGroupTest, ASoftFaultEndsTheKeeping) {
+  Folio* const folio = Make();
+  ASSERT_TRUE(group_.LruKeep(folio));
+  group_.LruDel(folio);
+  group_.LruAdd(folio, /*active=*/true);
+  EXPECT_EQ(group_.kept(), 0u);
+  EXPECT_EQ(group_.Stats().active_pages, 1u);
+  // Isolated by who drops it, and faulted on at that moment: he finds it gone.
+  group_.LruDel(folio);
+  ASSERT_TRUE(group_.LruKeep(folio));
+  std::vector<Folio*> victims;
+  ASSERT_EQ(group_.LruIsolateKept(1, &victims), 1u);
+  group_.LruDel(folio);
+  group_.LruAdd(folio, /*active=*/true);
+  group_.LruPutback(folio, /*active=*/false);
+  EXPECT_EQ(group_.Stats().active_pages, 1u);
+  group_.CheckInvariants();
+  folios_.Put(folio);
+  Drop(folio);
+}
+
+TEST_F(MemoryGroupTest, TheKeepLimitFollowsTheLimit) {
+  Folio* const folio = Make(4);
+  ASSERT_TRUE(group_.LruKeep(folio));
+  group_.SetLimit(64);
+  EXPECT_EQ(group_.keep_limit(), 2u);
+  Folio* const other = Make();
+  EXPECT_FALSE(group_.LruKeep(other));
+  group_.CheckInvariants();
+  for (Folio* gone : {folio, other}) Drop(gone);
 }
 
 TEST(MemoryGroupLruTest, AReturnedFolioIsTheNextVictimAgain) {

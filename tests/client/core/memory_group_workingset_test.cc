@@ -45,7 +45,7 @@ class WorkingsetTest : public testing::Test {
     while (!group->TryCharge(1)) Evict(group);
     Page& page = pages_[index];
     const bool active =
-        page.evicted && group->Refault(page.age, page.was_active) && act;
+        page.evicted && group->Refault(page.age, 1, page.was_active) && act;
     page.folio = folios_.Allocate(0, group, nullptr, index);
     page.folio->workingset = active;
     group->LruAdd(page.folio, active);
