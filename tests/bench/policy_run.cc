@@ -13,7 +13,6 @@ namespace farswap::bench {
 namespace {
 
 using core::Folio;
-using core::LruList;
 
 // The pager's part of it, for folios of one page.
 class Shipped {
