@@ -63,11 +63,12 @@ void Reclaim::RemoveGroup(const core::MemoryGroup* group) {
 bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
                      bool frees_slots) {
   for (;;) {
-    if (TryCharge(group, pages)) return true;
+    core::MemoryGroup* over = group;  // Or one above it.
+    if (TryCharge(group, pages, &over)) return true;
     if (stop_.load(std::memory_order_acquire)) return false;
-    const bool taken = TakeOutOf(group, pages, until) > 0;
+    const bool taken = TakeOutOf(over, pages, until) > 0;
     if (!taken && frees_slots && clusters_.full() &&
-        group->usage() <= group->limit() + kOverPages) {
+        over->usage() <= over->limit() + kOverPages) {
       group->ForceCharge(pages);
       return true;
     }
@@ -77,9 +78,10 @@ bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
   }
 }
 
-bool Reclaim::TryCharge(core::MemoryGroup* group, uint64_t pages) {
-  const bool charged = group->TryCharge(pages);
-  if (!charged || group->ReclaimTarget() > 0) Kick();
+bool Reclaim::TryCharge(core::MemoryGroup* group, uint64_t pages,
+                        core::MemoryGroup** over) {
+  const bool charged = group->TryCharge(pages, over);
+  if (!charged || group->NeedsReclaim() != nullptr) Kick();
   return charged;
 }
 

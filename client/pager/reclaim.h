@@ -47,7 +47,9 @@ class Reclaim {
   bool Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
               bool frees_slots);
   // Charges if there is room; does not wait for any, nor take anything out.
-  bool TryCharge(core::MemoryGroup* group, uint64_t pages);
+  // `*over`, if asked for: the group that has none.
+  bool TryCharge(core::MemoryGroup* group, uint64_t pages,
+                 core::MemoryGroup** over = nullptr);
   // No server grants more clusters: folios that come in leave their slots.
   bool swap_full() const { return clusters_.full(); }
 
