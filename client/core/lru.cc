@@ -115,7 +115,10 @@ LruList Lru::Del(Folio* folio) {
 uint64_t Lru::IsolateTailLocked(const List& list,
                                 std::vector<Folio*>* victims) {
   if (list.tail == kNoFolio) return 0;
-  Folio* const folio = folios_->At(list.tail);
+  return IsolateLocked(folios_->At(list.tail), victims);
+}
+
+uint64_t Lru::IsolateLocked(Folio* folio, std::vector<Folio*>* victims) {
   RemoveLocked(folio);
   folio->lru = LruList::kIsolated;
   FolioArena::Get(folio);  // On a list, so it lives.
@@ -176,6 +179,17 @@ uint64_t Lru::IsolateKept(uint64_t pages, std::vector<Folio*>* victims) {
     const uint64_t more = IsolateTailLocked(kept_, victims);
     if (more == 0) break;
     taken += more;
+  }
+  return taken;
+}
+
+uint64_t Lru::IsolateKeptOf(const void* owner, std::vector<Folio*>* victims) {
+  MutexLock lock(&mu_);
+  uint64_t taken = 0;
+  for (FolioId id = kept_.tail; id != kNoFolio;) {
+    Folio* const folio = folios_->At(id);
+    id = folio->prev;
+    if (folio->owner == owner) taken += IsolateLocked(folio, victims);
   }
   return taken;
 }

@@ -89,6 +89,8 @@ class Lru {
   void Keep(Folio* folio);
   // Takes the longest kept ones, as Isolate does. Del puts an end to it.
   uint64_t IsolateKept(uint64_t pages, std::vector<Folio*>* victims);
+  // Takes all kept ones of that owner, as Isolate does.
+  uint64_t IsolateKeptOf(const void* owner, std::vector<Folio*>* victims);
 
   // --- working set ---
   // The age to be kept in the shadow of a folio of that many pages that is
@@ -115,6 +117,9 @@ class Lru {
   void AddTailLocked(Folio* folio) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RemoveLocked(Folio* folio) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   List& ListOf(LruList list) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Isolates a folio that is on a list; returns its pages.
+  uint64_t IsolateLocked(Folio* folio, std::vector<Folio*>* victims)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Isolates the list's last folio; returns its pages, 0 if there is none.
   uint64_t IsolateTailLocked(const List& list, std::vector<Folio*>* victims)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -133,6 +133,13 @@ uint64_t MemoryGroup::LruIsolateKept(uint64_t pages,
   return taken;
 }
 
+uint64_t MemoryGroup::LruIsolateKeptOf(const void* owner,
+                                       std::vector<Folio*>* victims) {
+  const uint64_t pages = lru_.IsolateKeptOf(owner, victims);
+  if (pages > 0) kept_.Uncharge(pages);
+  return pages;
+}
+
 uint64_t MemoryGroup::IsolateOwn(Kind kind, std::vector<Folio*>* victims) {
   if (kind == Kind::kMapped) return lru_.Isolate(1, victims);
   const uint64_t pages = lru_.IsolateKept(1, victims);

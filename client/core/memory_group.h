@@ -143,6 +143,8 @@ class MemoryGroup {
   bool LruKeep(Folio* folio, MemoryGroup** over = nullptr);
   // As LruIsolate, of the longest kept: to be dropped, which LruDel ends.
   uint64_t LruIsolateKept(uint64_t pages, std::vector<Folio*>* victims);
+  // The same, of all that this group keeps for that owner.
+  uint64_t LruIsolateKeptOf(const void* owner, std::vector<Folio*>* victims);
 
   // --- working set ---
   // The age to be kept in the shadow of a folio of that many pages that is

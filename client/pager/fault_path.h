@@ -134,8 +134,10 @@ class FaultPath {
   Turn ZeroFillBlock(Service* service, const Plan& plan, char* block);
   Turn ZeroFillSmall(Service* service, const Plan& plan, int order);
   Turn FromStaging(Service* service, const Plan& plan);
-  // `*used`: pages that are mapped now.
-  bool CopyStagedLocked(Service* service, core::Folio* folio, uint64_t* used);
+  // `*used`: pages of the charge that are mapped now. `*spare`: staging that
+  // is to be given back, if any.
+  bool CopyStagedLocked(Service* service, core::Folio* folio, uint64_t* used,
+                        char** spare);
   Turn SwapIn(Service* service, Plan plan);
   Turn ProvePresent(Service* service);
   Turn Repoison(Service* service);

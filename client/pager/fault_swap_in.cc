@@ -48,7 +48,8 @@ FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
   // Even past the limit: the bytes are local anyway, so by at most what
   // staging holds; and no server is needed to go on.
   region->group()->ForceCharge(PagesOf(order));
-  uint64_t used = 0;  // Of the charge.
+  uint64_t used = 0;      // Of the charge.
+  char* spare = nullptr;  // Staging that nobody needs any more.
   bool done = false;
   {
     Mutex* const mu = shared_.LockOf(region, service->page);
@@ -62,11 +63,12 @@ FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
       const FolioLock folio_lock(&shared_, folio, mu);
       if (folio_lock.owned() && folio->order == order &&
           folio->staging != nullptr && !folio->mapped) {
-        done = CopyStagedLocked(service, folio, &used);
+        done = CopyStagedLocked(service, folio, &used, &spare);
       }
       shared_.folios.Put(folio);
     }
   }
+  if (spare != nullptr) shared_.staging->Put(spare, order, /*filled=*/false);
   if (used < PagesOf(order)) {
     region->group()->Uncharge(PagesOf(order) - used);
   }
@@ -76,7 +78,7 @@ FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
 }
 
 bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
-                                 uint64_t* used) {
+                                 uint64_t* used, char** spare) {
   Region* const region = service->region;
   const int order = folio->order;
   bool done = false;
@@ -94,6 +96,9 @@ bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
     return false;
   }
   *used = PagesOf(order);
+  // It was kept, and charged for that already.
+  *spare = reclaim_.UnkeepLocked(folio);
+  if (*spare != nullptr) region->group()->Uncharge(PagesOf(order));
   // It was wanted before it had gone: the second chance.
   core::FolioArena::Get(folio);  // The page map's.
   MappedLocked(region, folio, /*active=*/true);
@@ -272,9 +277,8 @@ void FaultPath::InstalledWholeLocked(Service* service, Read* read,
   waiters_.Take(folio->id, served);
   folio->stored = true;
   folio->hash = read->content.hash;
-  const bool active =
-      region->group()->Refault(read->cache.age, PagesOf(order),
-                               /*was_active=*/false);
+  const bool active = region->group()->Refault(read->cache.age, PagesOf(order),
+                                               /*was_active=*/false);
   MappedLocked(region, folio, active);
   shared_.counters.remote_pages.Sub(PagesOf(order));
   shared_.swap.FolioPutSwap(folio);

@@ -211,6 +211,7 @@ absl::Status Pager::Impl::DestroyRegion(Region* region) {
   // Nobody finds it any more, and who found it before sees that it is dead.
   dead->Kill();
   shared_.locks.Barrier();
+  reclaim_->DropKeptOf(dead.get());
   // The memory first, then its charge.
   for (const RegionTable::Piece& piece : pieces) {
     shared_.space->Unmap(piece.start,

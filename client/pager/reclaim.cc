@@ -66,7 +66,9 @@ bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
     core::MemoryGroup* over = group;  // Or one above it.
     if (TryCharge(group, pages, &over)) return true;
     if (stop_.load(std::memory_order_acquire)) return false;
-    const bool taken = TakeOutOf(over, pages, until) > 0;
+    // What is kept goes without I/O.
+    const bool taken = take_out_.DropKept(over, pages) > 0 ||
+                       TakeOutOf(over, pages, until) > 0;
     if (!taken && frees_slots && clusters_.full() &&
         over->usage() <= over->limit() + kOverPages) {
       group->ForceCharge(pages);
@@ -92,7 +94,8 @@ uint64_t Reclaim::TakeOutOf(core::MemoryGroup* group, uint64_t pages,
   for (int skips = 0; taken < pages && skips < kMaxSkips;) {
     std::vector<core::Folio*> victims;
     if (group->LruIsolate(1, &victims) == 0) break;
-    const TakeOut::Step step = take_out_.Run(victims.front(), until, &taken);
+    const TakeOut::Step step =
+        take_out_.Run(victims.front(), until, &taken, /*keep=*/true);
     if (step == TakeOut::Step::kNoRoom) break;
     if (step == TakeOut::Step::kSkipped) ++skips;
   }
@@ -101,13 +104,16 @@ uint64_t Reclaim::TakeOutOf(core::MemoryGroup* group, uint64_t pages,
 
 uint64_t Reclaim::TakeOutRegion(Region* region) {
   const SteadyTime until = Now() + shared_.fault_deadline;
+  take_out_.DropKeptOf(region);
   uint64_t taken = 0;
   for (uint64_t page = 0; page < region->length() / kPageBytes;) {
     const Grace::Hold hold(&shared_.grace);
     uint64_t pages = 1;
     core::Folio* const folio = Isolate(region, page, &pages);
     TakeOut::Step step = TakeOut::Step::kSkipped;
-    if (folio != nullptr) step = take_out_.Run(folio, until, &taken);
+    if (folio != nullptr) {
+      step = take_out_.Run(folio, until, &taken, /*keep=*/false);
+    }
     if (step == TakeOut::Step::kNoRoom) {
       if (Now() >= until) break;
       WaitForProgress(Now() + kMoment);
@@ -166,7 +172,9 @@ void Reclaim::ReclaimGroups() {
     // In pieces, so that each group gets its turn; the rest is asked for
     // again once staging is free.
     const uint64_t pages = std::min<uint64_t>(target, kPagesPerPmd);
-    if (TakeOutOf(group.get(), pages, SteadyTime::max()) == 0) {
+    // None would go: for want of staging, perhaps, which kept ones hold.
+    if (TakeOutOf(group.get(), pages, SteadyTime::max()) == 0 &&
+        take_out_.DropKept(group.get(), kPagesPerPmd) == 0) {
       WaitForProgress(Now() + kMoment);
     }
     Kick();

@@ -57,6 +57,13 @@ class Reclaim {
   // deadline. Returns the pages.
   uint64_t TakeOutRegion(Region* region);
 
+  // --- kept folios (take_out.h) ---
+  void DropKeptOf(Region* region) { take_out_.DropKeptOf(region); }
+  char* UnkeepLocked(core::Folio* folio) {
+    return take_out_.UnkeepLocked(folio);
+  }
+  char* DropLocked(core::Folio* folio) { return take_out_.DropLocked(folio); }
+
   // The id of the background thread; 0: not running.
   int tid() const { return tid_.load(std::memory_order_acquire); }
 

@@ -33,6 +33,7 @@
 #include "absl/status/statusor.h"
 #include "client/pager/address_space.h"
 #include "common/mutex.h"
+#include "common/units.h"
 
 namespace farswap::pager {
 
@@ -74,6 +75,8 @@ class Staging {
   enum class Left { kAll, kSome, kNone };
   void PutReceived(char* buffer, Left left);
 
+  // Of the mapping that is captured to.
+  size_t capture_bytes() const { return capture_blocks_ * kPmdBytes; }
   // Whether an address is in the registered mapping.
   bool Holds(const char* at) const;
   char* registered() const { return capture_; }

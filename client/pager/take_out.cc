@@ -25,9 +25,9 @@ constexpr std::chrono::seconds kPutBackWait{60};
 }  // namespace
 
 TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
-                           uint64_t* taken) {
+                           uint64_t* taken, bool keep) {
   Step step = Step::kNoRoom;
-  switch (TryCapture(folio, until)) {
+  switch (TryCapture(folio, until, keep)) {
     case Captured::kYes:
       *taken += PagesOf(folio->order);
       step = Step::kTaken;
@@ -36,12 +36,12 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
       step = Step::kSkipped;
       break;
     case Captured::kNotWhole:
-      step = RunParts(folio, until, taken);
+      step = RunParts(folio, until, taken, keep);
       break;
     case Captured::kNoSlots:
       // Not when a server is only slow: then room for all of it will come.
       if (folio->order > 0 && clusters_.full()) {
-        step = RunParts(folio, until, taken);
+        step = RunParts(folio, until, taken, keep);
       }
       break;
     case Captured::kNoRoom:
@@ -53,14 +53,15 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
   return step;
 }
 
-TakeOut::Captured TakeOut::TryCapture(core::Folio* folio, SteadyTime until) {
+TakeOut::Captured TakeOut::TryCapture(core::Folio* folio, SteadyTime until,
+                                      bool keep) {
   if (!ReservePut()) return Captured::kNoRoom;
   Captured captured = Captured::kNoRoom;
   const int order = folio->order;
   char* const staging = shared_.staging->GetEmpty(
       order, std::chrono::steady_clock::now() + kMoment);
   if (staging != nullptr) {
-    captured = CaptureTo(folio, staging, until);
+    captured = CaptureTo(folio, staging, until, keep);
     if (captured != Captured::kYes) {
       shared_.staging->Put(staging, order, /*filled=*/false);
     }
@@ -70,12 +71,12 @@ TakeOut::Captured TakeOut::TryCapture(core::Folio* folio, SteadyTime until) {
 }
 
 TakeOut::Captured TakeOut::CaptureTo(core::Folio* folio, char* staging,
-                                     SteadyTime until) {
-  const Captured captured = Capture(folio, staging);
+                                     SteadyTime until, bool keep) {
+  const Captured captured = Capture(folio, staging, keep);
   if (captured != Captured::kNoSlots || !clusters_.Refill(until)) {
     return captured;
   }
-  return Capture(folio, staging);
+  return Capture(folio, staging, keep);
 }
 
 bool TakeOut::ReservePut() {
@@ -89,9 +90,10 @@ bool TakeOut::ReservePut() {
 
 void TakeOut::ReleasePut() { puts_.fetch_sub(1, std::memory_order_relaxed); }
 
-TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging) {
+TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging,
+                                   bool keep) {
   Region* const region = RegionOf(folio);
-  std::shared_ptr<Region> keep;
+  std::shared_ptr<Region> hold;
   bool huge = false;
   Captured captured = Captured::kNo;
   {
@@ -101,13 +103,15 @@ TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging) {
     } else if (folio->mapped && folio->writeback) {
       folio->group->LruPutback(folio, /*active=*/false);
     } else if (folio->mapped) {
-      keep = region->shared_from_this();
+      hold = region->shared_from_this();
       huge = folio->order == kPmdOrder &&
              !region->map().GetBlock(folio->index / kPagesPerPmd).has_table();
       captured = CaptureLocked(region, folio, staging);
     }
   }
-  if (captured == Captured::kYes) Settle(folio, std::move(keep), huge);
+  if (captured == Captured::kYes) {
+    Settle(folio, std::move(hold), huge, keep);
+  }
   return captured;
 }
 
@@ -197,17 +201,18 @@ void TakeOut::PutBack(char* home, char* staging, size_t bytes) {
 }
 
 void TakeOut::Settle(core::Folio* folio, std::shared_ptr<Region> region,
-                     bool huge) {
+                     bool huge, bool keep) {
   // The bytes are stable: unmapped, and at most copied from here on.
   const bool zero = IsZero(folio->staging, BytesOf(folio->order));
   const Content content =
       zero ? Content() : HashContent(folio->staging, folio->order);
   char* const staging = folio->staging;
-  bool unwritten;
+  if (keep) MakeRoomToKeep(folio);
+  Settled settled;
   {
     MutexLock lock(shared_.LockOf(region.get(), folio->index));
-    unwritten = SettleUnwritten(region.get(), folio, zero, content.hash);
-    if (!unwritten) {
+    settled = SettleUnwritten(region.get(), folio, zero, content.hash, keep);
+    if (settled == Settled::kNot) {
       folio->hash = content.hash;
       folio->stored = false;
       const core::ClusterGrant grant = shared_.swap.GrantOf(folio->entry);
@@ -217,15 +222,15 @@ void TakeOut::Settle(core::Folio* folio, std::shared_ptr<Region> region,
                            absl::MakeSpan(sums.data(), PartsOf(folio->order)));
     }
   }
-  if (unwritten) {
-    Release(folio, staging, huge);
+  if (settled == Settled::kNot) {
+    StartPut(folio, std::move(region), huge, keep);
   } else {
-    StartPut(folio, std::move(region), huge);
+    Release(folio, settled == Settled::kKept ? nullptr : staging, huge);
   }
 }
 
-bool TakeOut::SettleUnwritten(Region* region, core::Folio* folio, bool zero,
-                              uint64_t hash) {
+TakeOut::Settled TakeOut::SettleUnwritten(Region* region, core::Folio* folio,
+                                          bool zero, uint64_t hash, bool keep) {
   if (zero) {
     // Nothing is kept of it. If a fault took it back meanwhile, the map names
     // the folio, and Disown finds nothing.
@@ -240,17 +245,21 @@ bool TakeOut::SettleUnwritten(Region* region, core::Folio* folio, bool zero,
     shared_.counters.swpout_zero.Add();
   } else if (folio->stored && folio->hash == hash &&
              (folio->mapped || !IsCopyLost(folio))) {
+    shared_.counters.swpout_clean.Add();
+    folio->writeback = false;
+    if (!folio->mapped && keep && KeepLocked(region, folio)) {
+      return Settled::kKept;
+    }
     if (!folio->mapped) {
       shared_.swap.SwapCacheDelFolio(
           folio, folio->group->Evict(PagesOf(folio->order)));
     }
-    shared_.counters.swpout_clean.Add();
   } else {
-    return false;
+    return Settled::kNot;
   }
   folio->writeback = false;
   folio->staging = nullptr;
-  return true;
+  return Settled::kDone;
 }
 
 bool TakeOut::IsCopyLost(const core::Folio* folio) const {

@@ -9,7 +9,8 @@
 //   3. Without a lock: hash. All zeros: nothing is kept. As stored: nothing is
 //      sent. Else: sums into the table, and a put.
 //   4. Put done, nobody took the folio back: its words become Shadow, and the
-//      staging is free.
+//      staging is free. Or it is kept for a while (core/lru.h): charged again,
+//      in the swap cache, its bytes where they are; that is only done later.
 // A put that found its cluster lost takes new slots and starts over: the bytes
 // are still here. A folio that cannot go whole, because free slots are too
 // scattered or because the program's map changes inside it, goes in parts.
@@ -48,10 +49,23 @@ class TakeOut {
     kNoRoom,   // No staging, no place for a put, or no slots: later.
   };
   // Takes out a folio that the caller isolated; takes over his reference.
+  // `keep`: it may be kept, if it is small and there is room.
   // Adds the pages to `*taken`. Waits at most a moment (2 ms) for staging, and
   // for a grant of clusters as ClusterSupply does, until `until`.
   // REQUIRES: the caller is in Shared::grace.
-  Step Run(core::Folio* folio, SteadyTime until, uint64_t* taken);
+  Step Run(core::Folio* folio, SteadyTime until, uint64_t* taken, bool keep);
+
+  // --- kept folios ---
+  // Drops the longest kept ones of the group and of those below it, until
+  // `pages` of local memory have come free; returns how many have.
+  uint64_t DropKept(core::MemoryGroup* group, uint64_t pages);
+  // Drops all of the region's.
+  void DropKeptOf(Region* region);
+  // If the folio is kept: it is no longer, but still charged, and its staging
+  // is the caller's to give back. Else null. REQUIRES: its block lock.
+  char* UnkeepLocked(core::Folio* folio);
+  // As UnkeepLocked, but it is dropped, and uncharged.
+  char* DropLocked(core::Folio* folio);
 
   // Gives new slots to folios whose put found its cluster lost, as far as
   // there are any.
@@ -74,10 +88,11 @@ class TakeOut {
   void ReleasePut();
 
   // Step 2 and, if it says kYes, on.
-  Captured TryCapture(core::Folio* folio, SteadyTime until);
-  Captured CaptureTo(core::Folio* folio, char* staging, SteadyTime until);
+  Captured TryCapture(core::Folio* folio, SteadyTime until, bool keep);
+  Captured CaptureTo(core::Folio* folio, char* staging, SteadyTime until,
+                     bool keep);
   // Takes over the staging if it says kYes.
-  Captured Capture(core::Folio* folio, char* staging);
+  Captured Capture(core::Folio* folio, char* staging, bool keep);
   Captured CaptureLocked(Region* region, core::Folio* folio, char* staging);
   void UndoCapture(Region* region, core::Folio* folio, char* staging,
                    OpResult moved, bool new_slots);
@@ -85,16 +100,22 @@ class TakeOut {
   void PutBack(char* home, char* staging, size_t bytes);
 
   // Cuts an isolated folio into smaller ones, and takes those out.
-  Step RunParts(core::Folio* folio, SteadyTime until, uint64_t* taken);
+  Step RunParts(core::Folio* folio, SteadyTime until, uint64_t* taken,
+                bool keep);
   // The parts of the folio, in its place: isolated, a reference each. None if
   // it is not mapped any more, or there is no memory for them.
   std::vector<core::Folio*> Split(core::Folio* folio);
 
   // Step 3; takes over the reference of the page map.
-  void Settle(core::Folio* folio, std::shared_ptr<Region> region, bool huge);
-  // Whether the folio needs no put, and is dealt with.
-  bool SettleUnwritten(Region* region, core::Folio* folio, bool zero,
-                       uint64_t hash);
+  void Settle(core::Folio* folio, std::shared_ptr<Region> region, bool huge,
+              bool keep);
+  enum class Settled {
+    kNot,   // It needs a put.
+    kDone,  // Its bytes are not needed any more.
+    kKept,
+  };
+  Settled SettleUnwritten(Region* region, core::Folio* folio, bool zero,
+                          uint64_t hash, bool keep);
   // Whether the copy in the slots is known to be gone.
   bool IsCopyLost(const core::Folio* folio) const;
   // The folio's own words, of those that still name its slots, become
@@ -102,10 +123,24 @@ class TakeOut {
   void Disown(Region* region, core::Folio* folio, PageWord word);
 
   // Step 4.
-  void StartPut(core::Folio* folio, std::shared_ptr<Region> region, bool huge);
+  void StartPut(core::Folio* folio, std::shared_ptr<Region> region, bool huge,
+                bool keep);
   void PutDone(std::unique_ptr<WriteBack> put, const absl::Status& status);
-  // Gives back the staging, the I/O's reference and the put's place.
+  // Gives back the staging, if any, the I/O's reference and the put's place.
   void Release(core::Folio* folio, char* staging, bool huge);
+
+  // Drops what must go so that the folio may be kept. With no lock held.
+  void MakeRoomToKeep(core::Folio* folio);
+  // Keeps a folio that is unmapped and stored, if it may be.
+  bool KeepLocked(const Region* region, core::Folio* folio);
+  static bool IsKept(const core::Folio* folio) {
+    return !folio->mapped && !folio->reading && !folio->writeback &&
+           folio->has_swap && folio->staging != nullptr;
+  }
+  // Drops an isolated folio, if it is kept still; takes over the reference.
+  uint64_t Drop(core::Folio* folio);
+  // The slots of a kept folio are lost, but its bytes are here: puts it again.
+  bool PutAgainLocked(core::Folio* folio);
 
   // A put's cluster is lost: gives the folio new slots, to be put again.
   Rehomed Rehome(WriteBack* put);
@@ -118,6 +153,10 @@ class TakeOut {
   const std::function<void()> progress_;
   const std::function<void()> lost_;
   std::atomic<int> puts_{0};
+  // What kept folios may have of staging: a quarter, for they have whole
+  // blocks of it to themselves; nothing of a small one.
+  const uint64_t max_kept_pages_;
+  std::atomic<uint64_t> kept_pages_{0};
 
   Mutex mu_;
   std::vector<std::unique_ptr<WriteBack>> lost_puts_ ABSL_GUARDED_BY(mu_);

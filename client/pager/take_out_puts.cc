@@ -5,17 +5,24 @@
 #include "client/pager/take_out.h"
 
 namespace farswap::pager {
+namespace {
+
+// Kept folios would be in the way of captures in less.
+constexpr size_t kMinStagingToKeep = 8 * kPmdBytes;
+
+}  // namespace
 
 // A put under way: the folio's reference that was the page map's, and what
 // keeps its region.
 class TakeOut::WriteBack final : public remote::PutOp {
  public:
   WriteBack(TakeOut* take_out, core::Folio* folio,
-            std::shared_ptr<Region> region, bool huge)
+            std::shared_ptr<Region> region, bool huge, bool keep)
       : take_out(take_out),
         folio(folio),
         region(std::move(region)),
-        huge(huge) {}
+        huge(huge),
+        keep(keep) {}
 
   void OnDone(const absl::Status& status) override {
     take_out->PutDone(std::unique_ptr<WriteBack>(this), status);
@@ -25,6 +32,7 @@ class TakeOut::WriteBack final : public remote::PutOp {
   core::Folio* folio;
   const std::shared_ptr<Region> region;
   const bool huge;  // The staging holds one 2 MiB page.
+  const bool keep;  // The folio may be kept.
 };
 
 TakeOut::TakeOut(Shared* shared, ClusterSupply* clusters,
@@ -33,13 +41,17 @@ TakeOut::TakeOut(Shared* shared, ClusterSupply* clusters,
       clusters_(*clusters),
       forget_(shared),
       progress_(std::move(progress)),
-      lost_(std::move(lost)) {}
+      lost_(std::move(lost)),
+      max_kept_pages_(shared->staging->capture_bytes() < kMinStagingToKeep
+                          ? 0
+                          : shared->staging->capture_bytes() / 4 / kPageBytes) {
+}
 
 TakeOut::~TakeOut() = default;
 
 void TakeOut::StartPut(core::Folio* folio, std::shared_ptr<Region> region,
-                       bool huge) {
-  auto* put = new WriteBack(this, folio, std::move(region), huge);
+                       bool huge, bool keep) {
+  auto* put = new WriteBack(this, folio, std::move(region), huge, keep);
   put->ref = {shared_.swap.GrantOf(folio->entry), folio->entry.slot(),
               folio->order};
   put->data = folio->staging;
@@ -51,6 +63,8 @@ void TakeOut::PutDone(std::unique_ptr<WriteBack> put,
   core::Folio* const folio = put->folio;
   char* const staging = folio->staging;
   const uint64_t pages = PagesOf(folio->order);
+  bool kept = false;
+  if (put->keep && status.ok()) MakeRoomToKeep(folio);
   {
     MutexLock lock(shared_.LockOf(put->region.get(), folio->index));
     if (absl::IsDataLoss(status)) {
@@ -65,12 +79,14 @@ void TakeOut::PutDone(std::unique_ptr<WriteBack> put,
       }
     }
     folio->writeback = false;
-    folio->staging = nullptr;
     folio->stored = status.ok();
-    if (!folio->mapped) {
+    kept = !folio->mapped && status.ok() && put->keep &&
+           KeepLocked(put->region.get(), folio);
+    if (!kept) folio->staging = nullptr;
+    if (!folio->mapped && !kept) {
       // Stored; or the client is closing, and nobody can ask for it again.
       shared_.swap.SwapCacheDelFolio(folio, folio->group->Evict(pages));
-    } else if (!status.ok()) {
+    } else if (folio->mapped && !status.ok()) {
       shared_.swap.FolioFreeSwap(folio);
     }
   }
@@ -78,7 +94,26 @@ void TakeOut::PutDone(std::unique_ptr<WriteBack> put,
     shared_.counters.swpout[folio->order].Add();
     shared_.counters.swpout_bytes.Add(pages * kPageBytes);
   }
-  Release(folio, staging, put->huge);
+  Release(folio, kept ? nullptr : staging, put->huge);
+}
+
+bool TakeOut::PutAgainLocked(core::Folio* folio) {
+  std::shared_ptr<Region> region = RegionOf(folio)->weak_from_this().lock();
+  if (region == nullptr || region->dead() || !ReservePut()) return false;
+  folio->staging = UnkeepLocked(folio);
+  folio->group->Uncharge(PagesOf(folio->order));
+  folio->writeback = true;
+  folio->stored = false;
+  core::FolioArena::Get(folio);  // The I/O's.
+  auto put = std::make_unique<WriteBack>(this, folio, std::move(region),
+                                         /*huge=*/false, /*keep=*/false);
+  put->data = folio->staging;
+  {
+    MutexLock queue(&mu_);
+    lost_puts_.push_back(std::move(put));
+  }
+  lost_();
+  return true;
 }
 
 TakeOut::Rehomed TakeOut::Rehome(WriteBack* put) {
@@ -169,7 +204,7 @@ void TakeOut::RehomeAll() {
 }
 
 void TakeOut::Release(core::Folio* folio, char* staging, bool huge) {
-  shared_.staging->Put(staging, folio->order, huge);
+  if (staging != nullptr) shared_.staging->Put(staging, folio->order, huge);
   shared_.folios.Put(folio);
   ReleasePut();
   progress_();

@@ -6,12 +6,12 @@
 namespace farswap::pager {
 
 TakeOut::Step TakeOut::RunParts(core::Folio* folio, SteadyTime until,
-                                uint64_t* taken) {
+                                uint64_t* taken, bool keep) {
   const uint64_t before = *taken;
   bool room = true;
   for (core::Folio* part : Split(folio)) {
     if (room) {
-      room = Run(part, until, taken) != Step::kNoRoom;
+      room = Run(part, until, taken, keep) != Step::kNoRoom;
     } else {
       part->group->LruReturn(part);
       shared_.folios.Put(part);
