@@ -112,6 +112,12 @@ bool MemoryGroup::LruKeep(Folio* folio, MemoryGroup** over) {
   return refused == nullptr;
 }
 
+void MemoryGroup::LruKeepAgain(Folio* folio) {
+  LruDel(folio);
+  kept_.Charge(PagesOf(folio->order));
+  lru_.Keep(folio);
+}
+
 uint64_t MemoryGroup::LruIsolate(uint64_t pages, std::vector<Folio*>* victims) {
   uint64_t taken = 0;
   while (taken < pages) {

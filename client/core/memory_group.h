@@ -141,6 +141,9 @@ class MemoryGroup {
   // on no list; somebody (the swap cache) has a reference until it is off
   // this one.
   bool LruKeep(Folio* folio, MemoryGroup** over = nullptr);
+  // Keeps a folio on that was isolated by one of the next two and cannot be
+  // dropped now; past the keep_limits if need be.
+  void LruKeepAgain(Folio* folio);
   // As LruIsolate, of the longest kept: to be dropped, which LruDel ends.
   uint64_t LruIsolateKept(uint64_t pages, std::vector<Folio*>* victims);
   // The same, of all that this group keeps for that owner.

@@ -139,7 +139,9 @@ class TakeOut {
   }
   // Drops an isolated folio, if it is kept still; takes over the reference.
   uint64_t Drop(core::Folio* folio);
-  // The slots of a kept folio are lost, but its bytes are here: puts it again.
+  // The slots of a kept folio are lost, but its bytes are here: puts it again;
+  // if there is no place for a put now, it stays kept. False if nobody wants
+  // its bytes.
   bool PutAgainLocked(core::Folio* folio);
 
   // A put's cluster is lost: gives the folio new slots, to be put again.

@@ -63,7 +63,7 @@ uint64_t TakeOut::Drop(core::Folio* folio) {
   }
   if (staging != nullptr) shared_.staging->Put(staging, folio->order, false);
   shared_.folios.Put(folio);
-  return again || staging != nullptr ? pages : 0;
+  return staging != nullptr ? pages : 0;
 }
 
 uint64_t TakeOut::DropKept(core::MemoryGroup* group, uint64_t pages) {

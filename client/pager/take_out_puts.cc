@@ -99,7 +99,11 @@ void TakeOut::PutDone(std::unique_ptr<WriteBack> put,
 
 bool TakeOut::PutAgainLocked(core::Folio* folio) {
   std::shared_ptr<Region> region = RegionOf(folio)->weak_from_this().lock();
-  if (region == nullptr || region->dead() || !ReservePut()) return false;
+  if (region == nullptr || region->dead()) return false;
+  if (!ReservePut()) {
+    folio->group->LruKeepAgain(folio);
+    return true;
+  }
   folio->staging = UnkeepLocked(folio);
   folio->group->Uncharge(PagesOf(folio->order));
   folio->writeback = true;
