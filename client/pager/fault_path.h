@@ -13,7 +13,7 @@
 // |                             | get, verified, installed                    |
 // | kSwap, being read           | who reads it, who installs and wakes; or    |
 // |                             | served again, if that fails (waiters.h)     |
-// | kSwap, on its way out       | a copy from staging; it was wanted: active  |
+// | kSwap, on its way out, kept | a copy from staging; it was wanted: active  |
 // | kFolio                      | proof that it is present, and a wake        |
 // | kPoisoned                   | poison                                      |
 //

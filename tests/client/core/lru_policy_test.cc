@@ -11,7 +11,7 @@
 namespace farswap::bench {
 namespace {
 
-constexpr uint32_t kPages = 8192;
+constexpr uint32_t kPages = 4096;
 constexpr uint64_t kSeed = 1;
 
 struct Costs {
