@@ -44,6 +44,7 @@ class Gauge {
 struct Counters {
   Counter faults;          // Messages served.
   Counter faults_failed;   // Poisoned or aborted.
+  Counter faults_overdue;  // Waited on past their deadline (FailPolicy::kWait).
   Counter fault_spurious;  // The page was there already.
   Counter refaults;        // Folios read back from a server.
   std::array<Counter, kOrders> swpin;

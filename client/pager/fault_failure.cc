@@ -6,6 +6,47 @@
 
 namespace farswap::pager {
 
+FaultPath::Turn FaultPath::Unfetched(Service* service, const absl::Status& why,
+                                     Read* read) {
+  if (!WaitsOn(service, why)) {
+    Fail(service, why, read);
+    return Turn::kDone;
+  }
+  {
+    MutexLock lock(shared_.LockOf(service->region, read->folio->index));
+    // Who relied on the read is served once this fault is.
+    DetachLocked(read, service->again);
+  }
+  Release(service, read);
+  return Turn::kAgain;
+}
+
+bool FaultPath::WaitsOn(Service* service, const absl::Status& why) {
+  static LogLimiter limiter(60);
+  // What is lost does not come back, however long one waits.
+  if (service->region->fail_policy() != FailPolicy::kWait ||
+      !absl::IsDeadlineExceeded(why)) {
+    return false;
+  }
+  const std::string reason(why.message());
+  const SteadyTime now = std::chrono::steady_clock::now();
+  service->deadline = now + shared_.fault_deadline;
+  service->error = absl::OkStatus();
+  if (!service->fault.overdue) shared_.counters.faults_overdue.Add();
+  service->fault.overdue = true;
+  uint64_t suppressed = 0;
+  if (limiter.Allow(&suppressed)) {
+    LogRaw(LogLevel::kWarning,
+           "page %p is waited for since %lld s, as its region's policy is: %s "
+           "(%llu more since the last such line)",
+           static_cast<void*>(service->region->AddressOf(service->page)),
+           static_cast<long long>((now - service->fault.start) /
+                                  std::chrono::seconds(1)),
+           reason.c_str(), static_cast<unsigned long long>(suppressed));
+  }
+  return true;
+}
+
 void FaultPath::Fail(Service* service, const absl::Status& why, Read* read) {
   static LogLimiter limiter(1);
   char* const at = service->region->AddressOf(service->page);

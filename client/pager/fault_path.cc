@@ -23,7 +23,7 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 void FaultPath::Serve(const Fault& fault, SteadyTime start) {
   shared_.counters.faults.Add();
   std::vector<Waiter> again;  // Allocates only if a read failed.
-  ServeOne({fault, start}, &again);
+  ServeOne({.fault = fault, .start = start}, &again);
   for (size_t i = 0; i < again.size(); ++i) {
     const Waiter next = again[i];
     ServeOne(next, &again);
@@ -67,7 +67,7 @@ void FaultPath::RunTurns(Service* service) {
     if (service->error.ok() && Now() >= service->deadline) {
       service->error = absl::DeadlineExceededError("there was no way in time");
     }
-    if (!service->error.ok()) {
+    if (!service->error.ok() && !WaitsOn(service, service->error)) {
       Fail(service, service->error, /*read=*/nullptr);
       return;
     }

@@ -195,6 +195,11 @@ class FaultPath {
   // `read`, if any, is abandoned in the same step, so that no other fault
   // comes in between.
   void Fail(Service* service, const absl::Status& why, Read* read);
+  // The end of a turn whose read could not be had.
+  Turn Unfetched(Service* service, const absl::Status& why, Read* read);
+  // Whether the region's policy is to wait on after that failure; then the
+  // fault has another deadline, and no error.
+  bool WaitsOn(Service* service, const absl::Status& why);
   // Returns the pages lost.
   uint64_t LoseLocked(Service* service, const absl::Status& why);
   uint64_t LoseSwapLocked(Service* service, PageWord word,

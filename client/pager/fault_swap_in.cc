@@ -128,10 +128,7 @@ FaultPath::Turn FaultPath::SwapIn(Service* service, Plan plan) {
   }
   if (!Attach(service, plan, charged, &read)) return Turn::kAgain;
   const absl::Status status = Fetch(service, &read);
-  if (!status.ok()) {
-    Fail(service, status, &read);
-    return Turn::kDone;
-  }
+  if (!status.ok()) return Unfetched(service, status, &read);
   return Install(service, &read);
 }
 

@@ -262,6 +262,7 @@ PagerStats Pager::Impl::Stats() const {
   s.retries = shared_.transport->Stats().retries;
   s.checksum_errors = c.checksum_errors.Get();
   s.pages_lost = c.pages_lost.Get();
+  s.faults_overdue = c.faults_overdue.Get();
   return s;
 }
 

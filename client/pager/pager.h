@@ -65,6 +65,7 @@ struct PagerStats {
   uint64_t retries = 0;
   uint64_t checksum_errors = 0;
   uint64_t pages_lost = 0;
+  uint64_t faults_overdue = 0;
 };
 
 class AddressSpace;

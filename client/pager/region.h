@@ -23,7 +23,9 @@
 
 namespace farswap::pager {
 
-enum class FailPolicy { kPoison, kAbort };
+// What becomes of a fault that cannot be served. kWait: it waits on past its
+// deadline, for what may come back; what is known to be lost is poisoned.
+enum class FailPolicy { kPoison, kAbort, kWait };
 
 struct RegionOptions {
   uint64_t bytes = 0;  // Rounded up to 2 MiB.

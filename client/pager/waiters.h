@@ -21,7 +21,8 @@ namespace farswap::pager {
 
 struct Waiter {
   Fault fault;
-  SteadyTime start;  // When the fault was read.
+  SteadyTime start;      // When the fault was read.
+  bool overdue = false;  // Counted as waiting past its deadline.
 };
 
 class Waiters {

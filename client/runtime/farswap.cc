@@ -150,9 +150,21 @@ farswap_stats ToStats(const pager::PagerStats& from) {
   to.retries = from.retries;
   to.checksum_errors = from.checksum_errors;
   to.pages_lost = from.pages_lost;
+  to.faults_overdue = from.faults_overdue;
   return to;
 }
 static_assert(FARSWAP_ORDERS == kOrders);
+
+pager::FailPolicy ToPolicy(int policy) {
+  switch (policy) {
+    case FARSWAP_FAIL_ABORT:
+      return pager::FailPolicy::kAbort;
+    case FARSWAP_FAIL_WAIT:
+      return pager::FailPolicy::kWait;
+    default:
+      return pager::FailPolicy::kPoison;
+  }
+}
 
 absl::StatusOr<std::unique_ptr<pager::Pager>> Connect(
     const farswap_client_options& options) {
@@ -247,9 +259,7 @@ absl::Status CreateRegion(farswap_group* group,
   if (!read.ok()) return read.status();
   pager::RegionOptions wanted;
   wanted.bytes = AlignUp(read->bytes, kPmdBytes);
-  wanted.fail_policy = read->fail_policy == FARSWAP_FAIL_ABORT
-                           ? pager::FailPolicy::kAbort
-                           : pager::FailPolicy::kPoison;
+  wanted.fail_policy = ToPolicy(read->fail_policy);
   wanted.huge = read->huge != 0;
   auto handle = std::make_unique<farswap_region>();
   auto created = group->client->pager->CreateRegion(group->group, wanted);

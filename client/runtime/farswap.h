@@ -75,6 +75,14 @@ typedef enum {
   FARSWAP_FAIL_POISON = 0,
   /* The process is aborted. */
   FARSWAP_FAIL_ABORT = 1,
+  /* Past its deadline it waits on, until its server is back: the thread stays
+   * in the fault, a line on stderr every minute says so, stats.faults_overdue
+   * counts. What is known to be lost is poisoned all the same: a server that
+   * came back without the contents, a wrong checksum, a session that the
+   * server gave up. It may do that fault_deadline_ms after it last heard of
+   * the client if it needs the room, and does when its retention time (by
+   * default 24 h) is over; the client is told when it reaches the server. */
+  FARSWAP_FAIL_WAIT = 2,
 } farswap_fail_policy;
 
 typedef struct {
@@ -187,6 +195,7 @@ typedef struct {
   uint64_t retries; /* Remote calls repeated. */
   uint64_t checksum_errors;
   uint64_t pages_lost;
+  uint64_t faults_overdue; /* That waited on past their deadline. */
 } farswap_stats;
 
 /* Fills as much of *stats as stats->size says, which the caller sets. Fields

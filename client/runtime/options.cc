@@ -104,9 +104,11 @@ absl::StatusOr<farswap_region_options> ReadOptions(
     return Wrong("bytes", read->bytes, "1 to 2^46");
   }
   if (read->fail_policy != FARSWAP_FAIL_POISON &&
-      read->fail_policy != FARSWAP_FAIL_ABORT) {
-    return Wrong("fail_policy", read->fail_policy,
-                 "FARSWAP_FAIL_POISON or FARSWAP_FAIL_ABORT");
+      read->fail_policy != FARSWAP_FAIL_ABORT &&
+      read->fail_policy != FARSWAP_FAIL_WAIT) {
+    return Wrong(
+        "fail_policy", read->fail_policy,
+        "FARSWAP_FAIL_POISON, FARSWAP_FAIL_ABORT or FARSWAP_FAIL_WAIT");
   }
   if (read->huge != 0 && read->huge != 1) {
     return Wrong("huge", read->huge, "0 or 1");

@@ -41,6 +41,7 @@ constexpr Field kFields[] = {
     FARSWAP_FIELD(retries),
     FARSWAP_FIELD(checksum_errors),
     FARSWAP_FIELD(pages_lost),
+    FARSWAP_FIELD(faults_overdue),
 };
 #undef FARSWAP_FIELD
 

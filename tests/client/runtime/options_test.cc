@@ -93,12 +93,14 @@ TEST(RegionOptionsTest, NamesWhatIsWrong) {
   options.huge = 2;
   EXPECT_EQ(Message(options), "huge is 2; it must be 0 or 1");
   options.huge = 0;
-  options.fail_policy = 2;
+  options.fail_policy = 3;
   EXPECT_EQ(Message(options),
-            "fail_policy is 2; it must be FARSWAP_FAIL_POISON or "
-            "FARSWAP_FAIL_ABORT");
-  options.fail_policy = FARSWAP_FAIL_ABORT;
-  EXPECT_EQ(Message(options), "");
+            "fail_policy is 3; it must be FARSWAP_FAIL_POISON, "
+            "FARSWAP_FAIL_ABORT or FARSWAP_FAIL_WAIT");
+  for (const int policy : {FARSWAP_FAIL_ABORT, FARSWAP_FAIL_WAIT}) {
+    options.fail_policy = policy;
+    EXPECT_EQ(Message(options), "");
+  }
   options.bytes = (uint64_t{1} << 46) + 1;
   EXPECT_NE(Message(options), "");
 }
