@@ -24,6 +24,14 @@
 namespace farswap::pager {
 namespace {
 
+absl::Status CheckLimit(uint64_t limit_bytes) {
+  if (limit_bytes >= kMinGroupBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a local limit of ", limit_bytes,
+                   " bytes makes no progress; give at least ",
+                   kMinGroupBytes >> 20, " MiB"));
+}
+
 // For the goodbyes at the end: giving clusters back, closing the session.
 constexpr std::chrono::seconds kShutdownWait{2};
 // For a change of the map that has happened to be told: the reader never waits.
@@ -40,6 +48,7 @@ class Pager::Impl final : public Workers::Handler {
 
   absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes);
   absl::Status DestroyGroup(Group* group);
+  absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
   absl::StatusOr<Region*> CreateRegion(Group* group,
                                        const RegionOptions& options);
   absl::Status DestroyRegion(Region* region);
@@ -126,12 +135,8 @@ void Pager::Impl::DieOfOwnFault(const Fault& fault) const {
 }
 
 absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes) {
-  if (limit_bytes < kMinGroupBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a local limit of ", limit_bytes,
-                     " bytes makes no progress; give at least ",
-                     kMinGroupBytes >> 20, " MiB"));
-  }
+  const absl::Status enough = CheckLimit(limit_bytes);
+  if (!enough.ok()) return enough;
   auto group =
       std::make_shared<Group>(&shared_.folios, limit_bytes / kPageBytes);
   reclaim_->AddGroup(group);
@@ -150,6 +155,18 @@ absl::Status Pager::Impl::DestroyGroup(Group* group) {
   reclaim_->RemoveGroup(group);
   MutexLock lock(&mu_);
   std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
+  return absl::OkStatus();
+}
+
+absl::Status Pager::Impl::SetGroupLimit(Group* group, uint64_t limit_bytes) {
+  const std::shared_ptr<Group> held = FindGroup(group);
+  if (held == nullptr) {
+    return absl::InvalidArgumentError("there is no such group");
+  }
+  const absl::Status enough = CheckLimit(limit_bytes);
+  if (!enough.ok()) return enough;
+  held->SetLimit(limit_bytes / kPageBytes);
+  reclaim_->Kick();
   return absl::OkStatus();
 }
 
@@ -307,6 +324,10 @@ absl::StatusOr<Group*> Pager::CreateGroup(uint64_t limit_bytes) {
 
 absl::Status Pager::DestroyGroup(Group* group) {
   return impl_->DestroyGroup(group);
+}
+
+absl::Status Pager::SetGroupLimit(Group* group, uint64_t limit_bytes) {
+  return impl_->SetGroupLimit(group, limit_bytes);
 }
 
 absl::StatusOr<Region*> Pager::CreateRegion(Group* group,

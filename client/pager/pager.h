@@ -94,6 +94,10 @@ class Pager {
   absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes);
   // FailedPrecondition while a region of it is left.
   absl::Status DestroyGroup(Group* group);
+  // From now on that is the group's limit. A higher one gives room at once; a
+  // lower one lets nothing more in, and background reclaim gets there at the
+  // wire's speed. InvalidArgument as for CreateGroup; then nothing changes.
+  absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
 
   absl::StatusOr<Region*> CreateRegion(Group* group,
                                        const RegionOptions& options);

@@ -39,6 +39,8 @@ class Reclaim {
   // --- groups ---
   void AddGroup(std::shared_ptr<core::MemoryGroup> group);
   void RemoveGroup(const core::MemoryGroup* group);
+  // Has the background thread look at every group: a limit has changed.
+  void Kick();
 
   // Charges `pages` to the group, taking folios out until there is room.
   // False: there was none until `until`. `frees_slots`: the pages come from
@@ -71,7 +73,6 @@ class Reclaim {
   void Run();
   void Background();
   void ReclaimGroups();
-  void Kick();
   // Wakes who waits for room, staging or a put's place.
   void Progress();
   void WaitForProgress(SteadyTime until);

@@ -247,6 +247,15 @@ absl::Status DestroyGroup(farswap_group* group) {
   return absl::OkStatus();
 }
 
+absl::Status SetLimit(farswap_group* group, uint64_t local_limit) {
+  if (group == nullptr) return Null("group");
+  absl::Status status = Usable(group->client);
+  if (!status.ok()) return status;
+  const auto limit = ReadLocalLimit(local_limit);
+  if (!limit.ok()) return limit.status();
+  return group->client->pager->SetGroupLimit(group->group, *limit);
+}
+
 absl::Status CreateRegion(farswap_group* group,
                           const farswap_region_options* options,
                           farswap_region** region) {
@@ -317,6 +326,10 @@ int farswap_group_create(farswap_client* client,
 
 int farswap_group_destroy(farswap_group* group) {
   return rt::Call([&] { return rt::DestroyGroup(group); });
+}
+
+int farswap_group_set_limit(farswap_group* group, uint64_t local_limit) {
+  return rt::Call([&] { return rt::SetLimit(group, local_limit); });
 }
 
 int farswap_region_create(farswap_group* group,

@@ -136,6 +136,15 @@ FARSWAP_API int farswap_group_create(farswap_client* client,
                                      const farswap_group_options* options,
                                      farswap_group** group);
 
+/* Sets another local limit, while the group's regions are in use. A higher one
+ * gives room at once. With a lower one nothing more comes in before as much has
+ * gone out; what is beyond it goes out in the background, at the wire's speed.
+ * What is pinned (farswap_region_pin) stays.
+ *  -EINVAL  the limit is too small, for a group or for what is pinned; nothing
+ *           has changed then */
+FARSWAP_API int farswap_group_set_limit(farswap_group* group,
+                                        uint64_t local_limit);
+
 /*  -EBUSY  a region is left */
 FARSWAP_API int farswap_group_destroy(farswap_group* group);
 

@@ -108,6 +108,11 @@ class Group {
     return Region(region);
   }
 
+  // 0, or a negative errno; see farswap_group_set_limit.
+  int SetLimit(std::uint64_t local_limit) {
+    return farswap_group_set_limit(handle_.get(), local_limit);
+  }
+
  private:
   friend class Client;
   struct Destroy {

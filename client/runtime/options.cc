@@ -89,10 +89,16 @@ absl::StatusOr<farswap_group_options> ReadOptions(
   auto read =
       ReadSized(options, DefaultGroupOptions(), "farswap_group_options");
   if (!read.ok()) return read;
-  if (read->local_limit < kMinLocalLimit || read->local_limit > kMaxBytes) {
-    return Wrong("local_limit", read->local_limit, "at least 8 MiB");
-  }
+  const auto limit = ReadLocalLimit(read->local_limit);
+  if (!limit.ok()) return limit.status();
   return read;
+}
+
+absl::StatusOr<uint64_t> ReadLocalLimit(uint64_t local_limit) {
+  if (local_limit < kMinLocalLimit || local_limit > kMaxBytes) {
+    return Wrong("local_limit", local_limit, "at least 8 MiB");
+  }
+  return local_limit;
 }
 
 absl::StatusOr<farswap_region_options> ReadOptions(

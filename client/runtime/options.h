@@ -2,6 +2,8 @@
 #ifndef FARSWAP_CLIENT_RUNTIME_OPTIONS_H_
 #define FARSWAP_CLIENT_RUNTIME_OPTIONS_H_
 
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "client/runtime/farswap.h"
 
@@ -20,6 +22,9 @@ absl::StatusOr<farswap_group_options> ReadOptions(
     const farswap_group_options* options);
 absl::StatusOr<farswap_region_options> ReadOptions(
     const farswap_region_options* options);
+
+// A group's limit, checked.
+absl::StatusOr<uint64_t> ReadLocalLimit(uint64_t local_limit);
 
 }  // namespace farswap::runtime
 

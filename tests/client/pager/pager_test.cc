@@ -61,6 +61,36 @@ TEST_F(PagerTest, SequentialPassComesBackWholeAndHuge) {
   EXPECT_GE(huge_kib, 16 * 1024u);
 }
 
+TEST_F(PagerTest, ALimitChangesWhileThePagesAreInUse) {
+  Start(48 * kMiB);
+  const uint64_t bytes = 64 * kMiB;
+  char* const at = AddRegion(bytes);
+  const auto expect_filled = [&] {
+    for (uint64_t p = 0; p < bytes / kPageBytes; ++p) {
+      ASSERT_TRUE(PageIs(at + p * kPageBytes, p)) << "page " << p;
+    }
+  };
+  for (uint64_t p = 0; p < bytes / kPageBytes; ++p) {
+    FillPage(at + p * kPageBytes, p);
+  }
+  EXPECT_GT(pager_->Stats().resident_bytes, 32 * kMiB);
+  // Too small: nothing changes.
+  EXPECT_EQ(pager_->SetGroupLimit(group_, kMinGroupBytes - 1).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(group_->limit(), 48 * kMiB / kPageBytes);
+  EXPECT_FALSE(pager_->SetGroupLimit(nullptr, 48 * kMiB).ok());
+  // Lower: nobody faults, and reclaim gets there.
+  ASSERT_TRUE(pager_->SetGroupLimit(group_, 12 * kMiB).ok());
+  EXPECT_TRUE(
+      Eventually([&] { return pager_->Stats().resident_bytes <= 12 * kMiB; }));
+  expect_filled();
+  EXPECT_LE(pager_->Stats().resident_bytes, (12 + 32) * kMiB);
+  // Higher: all of it fits.
+  ASSERT_TRUE(pager_->SetGroupLimit(group_, 96 * kMiB).ok());
+  expect_filled();
+  EXPECT_EQ(pager_->Stats().resident_bytes, bytes);
+}
+
 TEST_F(PagerTest, RandomWritesAndReadsFromFourThreads) {
   Start(24 * kMiB);
   const uint64_t bytes = 96 * kMiB;

@@ -103,6 +103,23 @@ TEST_F(FarswapApiTest, StatisticsInEveryShape) {
   EXPECT_EQ(farswap_client_close(client), 0);
 }
 
+TEST_F(FarswapApiTest, ALimitCanChange) {
+  auto client =
+      Client::Open({.servers = server_->address(), .staging_bytes = 8 * kMiB});
+  ASSERT_TRUE(client) << client.error().message();
+  auto group = client->CreateGroup(8 * kMiB);
+  ASSERT_TRUE(group) << group.error().message();
+  auto region = group->CreateRegion({.bytes = 32 * kMiB});
+  ASSERT_TRUE(region) << region.error().message();
+  EXPECT_EQ(farswap_group_set_limit(nullptr, 8 * kMiB), -EINVAL);
+  EXPECT_EQ(group->SetLimit(8 * kMiB - 1), -EINVAL);
+  EXPECT_STREQ(farswap_last_error(),
+               "local_limit is 8388607; it must be at least 8 MiB");
+  ASSERT_EQ(group->SetLimit(64 * kMiB), 0) << farswap_last_error();
+  Fill(region->data(), region->size());
+  EXPECT_EQ(client->Stats().resident_bytes, 32 * kMiB);
+}
+
 TEST_F(FarswapApiTest, AFailureLeavesNoHandleAndASentence) {
   farswap_client* client = reinterpret_cast<farswap_client*>(1);
   farswap_client_options options = ClientOptions();
