@@ -5,9 +5,11 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "client/pager/latency.h"
+#include "client/pager/stages.h"
 #include "common/units.h"
 
 namespace farswap::pager {
@@ -41,30 +43,46 @@ class Gauge {
   std::atomic<uint64_t> peak_{0};
 };
 
+// Why a swap-in that was to be of 2 MiB was not.
+enum class ThpFallback {
+  kAlloc,     // No folio was left.
+  kCharge,    // No room under the limit.
+  kConflict,  // A part of the block is resident, on its way, or elsewhere.
+  kZero,      // A part of the block is zeros, in no slot.
+  kPmd,       // It came as one, but was mapped in small pages.
+  kStaging,   // No 2 MiB of staging were free to receive into.
+};
+inline constexpr size_t kThpFallbacks = 6;
+
 struct Counters {
   Counter faults;          // Messages served.
   Counter faults_failed;   // Poisoned or aborted.
   Counter faults_overdue;  // Waited on past their deadline (FailPolicy::kWait).
   Counter fault_spurious;  // The page was there already.
-  Counter refaults;        // Folios read back from a server.
+  // Races lost to another worker and told as out of memory: stays 0.
+  Counter fault_spurious_oom;
+  Counter refaults;  // Folios read back from a server.
   std::array<Counter, kOrders> swpin;
   std::array<Counter, kOrders> swpout;
-  std::array<Counter, kOrders> swpin_fallback;  // An order tried in vain.
+  std::array<Counter, kOrders> swpin_fallback;   // An order tried in vain.
+  std::array<Counter, kOrders> swpout_fallback;  // Went in parts.
   Counter swpin_zero;
   Counter swpout_zero;
   Counter swpout_clean;  // Unchanged: taken out without a put.
   Counter swpin_cached;  // Served from a folio on its way out.
   Counter swpin_bytes;
   Counter swpout_bytes;
-  Counter swap_ra;  // Blocks read ahead.
   Counter thp_swpin;
-  Counter thp_swpin_fallback;
+  std::array<Counter, kThpFallbacks> thp_swpin_fallback;  // By cause.
+  Counter swap_ra;       // Folios read before anyone faulted on them.
+  Counter swap_ra_hit;   // Of them: a fault came while they were read.
   Counter takeout_busy;  // EBUSY, EINVAL, ...: left resident.
   Counter checksum_errors;
   Counter pages_lost;
   Gauge resident_pages;  // Mapped in regions.
   Gauge remote_pages;    // Taken out, in a slot.
   LatencyHistogram fault_ns;
+  Stages stages;
 };
 
 }  // namespace farswap::pager

@@ -22,6 +22,7 @@ ReadAhead::Step FaultPath::ReadBlock(Region* region, uint64_t block) {
   service.fault.fault.address = region->AddressOf(service.page);
   service.deadline = service.fault.start + kAheadWait;
   service.again = &again;
+  service.ahead = true;
   Plan plan;
   plan.orders = 1u << kPmdOrder;
   {

@@ -22,6 +22,7 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 void FaultPath::Serve(const Fault& fault, SteadyTime start) {
   shared_.counters.faults.Add();
+  shared_.counters.stages.queue.Record(Now() - start);
   std::vector<Waiter> again;  // Allocates only if a read failed.
   ServeOne({.fault = fault, .start = start}, &again);
   for (size_t i = 0; i < again.size(); ++i) {
@@ -76,8 +77,9 @@ void FaultPath::RunTurns(Service* service) {
 }
 
 void FaultPath::CountLatency(const Waiter& fault) {
-  shared_.counters.fault_ns.Add(static_cast<uint64_t>(
-      (Now() - fault.start) / std::chrono::nanoseconds(1)));
+  const std::chrono::nanoseconds took = Now() - fault.start;
+  shared_.counters.fault_ns.Add(static_cast<uint64_t>(took.count()));
+  shared_.counters.stages.total.Record(took);
 }
 
 FaultPath::Turn FaultPath::TakeTurn(Service* service) {
@@ -197,9 +199,12 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
                     entry.AlignedTo(kPartOrder))) {
     orders |= 1u << kPartOrder;
   }
-  if (whole && region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
-      map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap) {
-    orders |= 1u << kPmdOrder;
+  if (whole && region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd) {
+    if (map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap) {
+      orders |= 1u << kPmdOrder;
+    } else {
+      CountBlockInPiecesLocked(map, page);
+    }
   }
   return orders;
 }
@@ -219,6 +224,9 @@ bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
       return true;
     }
     shared_.counters.swpin_fallback[order].Add();
+    if (frees_slots && order == kPmdOrder) {
+      CountThpFallback(ThpFallback::kCharge);
+    }
     *orders &= ~(1u << order);
   }
   service->error = absl::DeadlineExceededError(

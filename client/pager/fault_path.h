@@ -41,6 +41,16 @@
 
 namespace farswap::pager {
 
+// Whether "out of memory" is said of slots that have changed hands: of a race
+// that was lost. `word` is the target's, looked at afterwards.
+inline bool IsSpuriousOom(const core::CacheAlloc& cache, core::SwapWord word) {
+  if (cache.folio != nullptr || cache.error != core::CacheError::kNoMem) {
+    return false;
+  }
+  return cache.fallbacks.alloc == 0 || word.is_cached() || !word.is_shadow() ||
+         word.count() == 0;
+}
+
 class FaultPath {
  public:
   FaultPath(Shared* shared, Reclaim* reclaim)
@@ -93,6 +103,8 @@ class FaultPath {
     PageWord word;       // As of the last plan.
     // Pages of a half installed folio that the kernel refused for good.
     std::bitset<kPagesPerPmd> refused;
+    // Nobody waited when it began.
+    bool ahead = false;
     // Left to another worker's read.
     bool relies = false;
     // Faults that relied on a read of this one, to be served by this worker.
@@ -188,6 +200,11 @@ class FaultPath {
   OpResult MoveBlockLocked(Region* region, uint64_t page, char* block);
   // A block came back: mapped huge, or not.
   void CountBlockLocked(Region* region, uint64_t page);
+  // A block was wanted whole that is not in 512 slots of one cluster.
+  void CountBlockInPiecesLocked(const PageMap& map, uint64_t page) const;
+  // What the swap cache gave for a plan. REQUIRES: the block's lock.
+  void CountAttach(const Plan& plan, const core::CacheAlloc& cache);
+  void CountThpFallback(ThpFallback cause) const;
   // The folio is mapped: map, LRU, counters. Takes over a reference.
   void MappedLocked(Region* region, core::Folio* folio, bool active);
 

@@ -89,6 +89,7 @@ bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
     return done;
   }
   // A slice of the put may be out, so the pages stay where they are: COPY.
+  const StageTimer timer(&shared_.counters.stages.install[order]);
   const OpResult result = shared_.space->CopyIn(region->AddressOf(folio->index),
                                                 folio->staging, BytesOf(order));
   if (!InstalledLocked(service, folio, folio->staging, result,
@@ -120,7 +121,7 @@ FaultPath::Turn FaultPath::SwapIn(Service* service, Plan plan) {
     read.block = shared_.staging->GetFilled();
     if (read.block.buffer == nullptr) {
       shared_.counters.swpin_fallback[kPmdOrder].Add();
-      shared_.counters.thp_swpin_fallback.Add();
+      CountThpFallback(ThpFallback::kStaging);
       plan.orders &= ~(1u << kPmdOrder);
       charged = std::bit_width(plan.orders) - 1;
       group->Uncharge(kPagesPerPmd - PagesOf(charged));
@@ -157,6 +158,7 @@ bool FaultPath::Attach(Service* service, const Plan& plan, int charged,
       read->cache = shared_.swap.SwapCacheAllocFolio(plan.word.entry(),
                                                      plan.orders, alloc);
       read->folio = read->cache.folio;
+      CountAttach(plan, read->cache);
     }
     if (read->folio != nullptr) {
       read->grant = shared_.swap.GrantOf(read->folio->entry);
@@ -170,7 +172,6 @@ bool FaultPath::Attach(Service* service, const Plan& plan, int charged,
   if (read->block.buffer != nullptr && !huge) {
     shared_.staging->PutReceived(read->block.buffer, Staging::Left::kAll);
     read->block = {};
-    shared_.counters.thp_swpin_fallback.Add();
   }
   read->bytes = huge ? read->block.buffer : SmallBuffer();
   return read->folio != nullptr;
@@ -189,9 +190,12 @@ absl::Status FaultPath::Fetch(Service* service, Read* read) {
   // Once more after a wrong sum: the wire may have been at fault.
   for (int attempt = 0; attempt < 2; ++attempt) {
     HashOnArrival sink(read->bytes, folio->order, &read->content);
-    status = shared_.transport->Get(absl::MakeConstSpan(&ref, 1),
-                                    absl::MakeSpan(read->bytes, bytes),
-                                    service->deadline, &sink);
+    {
+      const StageTimer timer(&shared_.counters.stages.rpc[folio->order]);
+      status = shared_.transport->Get(absl::MakeConstSpan(&ref, 1),
+                                      absl::MakeSpan(read->bytes, bytes),
+                                      service->deadline, &sink);
+    }
     if (absl::IsDataLoss(status)) {
       shared_.swap.RetireCluster(folio->entry.cluster());
     }
@@ -209,6 +213,7 @@ absl::Status FaultPath::Fetch(Service* service, Read* read) {
 
 absl::Status FaultPath::Verify(Read* read) const {
   const core::Folio* const folio = read->folio;
+  const StageTimer timer(&shared_.counters.stages.verify[folio->order]);
   CombineParts(&read->content, folio->order);
   const Sums sums =
       SumsOf(read->content, read->grant, folio->entry.slot(), folio->order);
@@ -219,12 +224,6 @@ absl::Status FaultPath::Verify(Read* read) const {
         folio->entry.slot(), " has another checksum than was stored"));
   }
   return absl::OkStatus();
-}
-
-void FaultPath::CountBlockLocked(Region* region, uint64_t page) {
-  const bool huge = !region->map().GetBlock(page / kPagesPerPmd).has_table();
-  Counters& counters = shared_.counters;
-  (huge ? counters.thp_swpin : counters.thp_swpin_fallback).Add();
 }
 
 FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
@@ -240,6 +239,7 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
     whole = region->dead() ||
             region->map().IsSwapRun(folio->index, order, folio->entry);
     if (!region->dead() && whole) {
+      const StageTimer timer(&shared_.counters.stages.install[order]);
       char* const home = region->AddressOf(folio->index);
       const OpResult result =
           order == kPmdOrder
@@ -262,6 +262,7 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
     shared_.staging->PutReceived(read->bytes, left);
   }
   for (const Waiter& waiter : served) CountLatency(waiter);
+  if (service->ahead && !served.empty()) shared_.counters.swap_ra_hit.Add();
   return Turn::kDone;
 }
 

@@ -59,6 +59,7 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
                        region->map().Get(service->page) == plan.word &&
                        region->map().GetBlock(first / kPagesPerPmd).is_zeros();
     if (holds) {
+      const StageTimer timer(&shared_.counters.stages.install[kPmdOrder]);
       const OpResult result = MoveBlockLocked(region, first, block);
       left = LeftAfter(result);
       done = InstalledLocked(service, folio, block, result,
@@ -90,6 +91,7 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
     MutexLock lock(shared_.LockOf(region, first));
     if (!region->dead() && region->map().Get(service->page) == plan.word &&
         region->map().AllZeros(first, order)) {
+      const StageTimer timer(&shared_.counters.stages.install[order]);
       const OpResult result = shared_.space->CopyIn(region->AddressOf(first),
                                                     kZeros, BytesOf(order));
       done = InstalledLocked(service, folio, kZeros, result,

@@ -251,36 +251,9 @@ absl::StatusOr<uint64_t> Pager::Impl::PageOut(Region* region) {
 }
 
 PagerStats Pager::Impl::Stats() const {
-  const Counters& c = shared_.counters;
-  PagerStats s;
-  s.faults = c.faults.Get();
-  s.faults_failed = c.faults_failed.Get();
-  s.refaults = c.refaults.Get();
-  for (int order = 0; order < kOrders; ++order) {
-    s.swpin[order] = c.swpin[order].Get();
-    s.swpout[order] = c.swpout[order].Get();
-  }
-  s.swpin_zero = c.swpin_zero.Get();
-  s.swpout_zero = c.swpout_zero.Get();
-  s.swpout_clean = c.swpout_clean.Get();
-  s.swpin_cached = c.swpin_cached.Get();
-  s.swpin_bytes = c.swpin_bytes.Get();
-  s.swpout_bytes = c.swpout_bytes.Get();
-  s.thp_swpin = c.thp_swpin.Get();
-  s.thp_swpin_fallback = c.thp_swpin_fallback.Get();
-  s.resident_bytes = c.resident_pages.Get() * kPageBytes;
-  s.resident_peak_bytes = c.resident_pages.Peak() * kPageBytes;
-  s.remote_bytes = c.remote_pages.Get() * kPageBytes;
-  s.remote_peak_bytes = c.remote_pages.Peak() * kPageBytes;
-  s.fault_ns_p50 = c.fault_ns.Percentile(0.5);
-  s.fault_ns_p99 = c.fault_ns.Percentile(0.99);
-  s.fault_ns_p999 = c.fault_ns.Percentile(0.999);
-  s.fault_ns_max = c.fault_ns.Max();
-  s.retries = shared_.transport->Stats().retries;
-  s.checksum_errors = c.checksum_errors.Get();
-  s.pages_lost = c.pages_lost.Get();
-  s.faults_overdue = c.faults_overdue.Get();
-  return s;
+  PagerStats stats = SnapshotOf(shared_.counters);
+  stats.retries = shared_.transport->Stats().retries;
+  return stats;
 }
 
 bool Pager::Impl::IsIdle() const {

@@ -10,7 +10,6 @@
 #ifndef FARSWAP_CLIENT_PAGER_PAGER_H_
 #define FARSWAP_CLIENT_PAGER_PAGER_H_
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -19,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/core/memory_group.h"
+#include "client/pager/pager_stats.h"
 #include "client/pager/region.h"
 #include "client/remote/transport.h"
 #include "common/units.h"
@@ -38,35 +38,6 @@ struct PagerOptions {
 // Below this a group cannot hold what one fault may need beside what it is
 // pushing out.
 inline constexpr uint64_t kMinGroupBytes = uint64_t{8} << 20;
-
-// A snapshot; the fields are those of farswap_stats in farswap.h.
-struct PagerStats {
-  uint64_t faults = 0;
-  uint64_t faults_failed = 0;
-  uint64_t refaults = 0;
-  std::array<uint64_t, kOrders> swpin{};
-  std::array<uint64_t, kOrders> swpout{};
-  uint64_t swpin_zero = 0;
-  uint64_t swpout_zero = 0;
-  uint64_t swpout_clean = 0;
-  uint64_t swpin_cached = 0;
-  uint64_t swpin_bytes = 0;
-  uint64_t swpout_bytes = 0;
-  uint64_t thp_swpin = 0;
-  uint64_t thp_swpin_fallback = 0;
-  uint64_t resident_bytes = 0;
-  uint64_t resident_peak_bytes = 0;
-  uint64_t remote_bytes = 0;
-  uint64_t remote_peak_bytes = 0;
-  uint64_t fault_ns_p50 = 0;
-  uint64_t fault_ns_p99 = 0;
-  uint64_t fault_ns_p999 = 0;
-  uint64_t fault_ns_max = 0;
-  uint64_t retries = 0;
-  uint64_t checksum_errors = 0;
-  uint64_t pages_lost = 0;
-  uint64_t faults_overdue = 0;
-};
 
 class AddressSpace;
 

@@ -7,6 +7,7 @@ namespace farswap::pager {
 
 TakeOut::Step TakeOut::RunParts(core::Folio* folio, SteadyTime until,
                                 uint64_t* taken, bool keep) {
+  shared_.counters.swpout_fallback[folio->order].Add();
   const uint64_t before = *taken;
   bool room = true;
   for (core::Folio* part : Split(folio)) {

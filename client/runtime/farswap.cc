@@ -18,8 +18,10 @@
 #include "client/pager/pager.h"
 #include "client/pager/thread.h"
 #include "client/remote/grpc_transport.h"
+#include "client/runtime/metrics_page.h"
 #include "client/runtime/options.h"
 #include "client/runtime/sized_struct.h"
+#include "client/runtime/stats.h"
 #include "client/runtime/stats_json.h"
 #include "client/runtime/status_errno.h"
 #include "common/address.h"
@@ -28,6 +30,8 @@
 // A child is destroyed before its parent, which counts its children.
 struct farswap_client {
   std::unique_ptr<farswap::pager::Pager> pager;
+  // Asks the pager, so it ends first. Null: nobody listens.
+  std::unique_ptr<farswap::runtime::MetricsPage> metrics;
   const pid_t process = getpid();
   std::atomic<int> groups{0};
 };
@@ -124,37 +128,6 @@ void Init(T* options, size_t size, const T& defaults) {
   (void)WriteSized(defaults, options, "options");
 }
 
-farswap_stats ToStats(const pager::PagerStats& from) {
-  farswap_stats to = {};
-  to.faults = from.faults;
-  to.faults_failed = from.faults_failed;
-  to.refaults = from.refaults;
-  std::copy(from.swpin.begin(), from.swpin.end(), to.swpin);
-  std::copy(from.swpout.begin(), from.swpout.end(), to.swpout);
-  to.swpin_zero = from.swpin_zero;
-  to.swpout_zero = from.swpout_zero;
-  to.swpout_clean = from.swpout_clean;
-  to.swpin_cached = from.swpin_cached;
-  to.swpin_bytes = from.swpin_bytes;
-  to.swpout_bytes = from.swpout_bytes;
-  to.thp_swpin = from.thp_swpin;
-  to.thp_swpin_fallback = from.thp_swpin_fallback;
-  to.resident_bytes = from.resident_bytes;
-  to.resident_peak_bytes = from.resident_peak_bytes;
-  to.remote_bytes = from.remote_bytes;
-  to.remote_peak_bytes = from.remote_peak_bytes;
-  to.fault_ns_p50 = from.fault_ns_p50;
-  to.fault_ns_p99 = from.fault_ns_p99;
-  to.fault_ns_p999 = from.fault_ns_p999;
-  to.fault_ns_max = from.fault_ns_max;
-  to.retries = from.retries;
-  to.checksum_errors = from.checksum_errors;
-  to.pages_lost = from.pages_lost;
-  to.faults_overdue = from.faults_overdue;
-  return to;
-}
-static_assert(FARSWAP_ORDERS == kOrders);
-
 pager::FailPolicy ToPolicy(int policy) {
   switch (policy) {
     case FARSWAP_FAIL_ABORT:
@@ -196,6 +169,13 @@ absl::Status OpenClient(const farswap_client_options* options,
     if (!pager.ok()) return pager.status();
     auto opened = std::make_unique<farswap_client>();
     opened->pager = *std::move(pager);
+    if (read->metrics_listen[0] != '\0') {
+      auto page = MetricsPage::Start(
+          read->metrics_listen,
+          [asked = opened->pager.get()] { return asked->Stats(); });
+      if (!page.ok()) return page.status();
+      opened->metrics = *std::move(page);
+    }
     *client = opened.release();
     return absl::OkStatus();
   });
@@ -369,6 +349,11 @@ char* farswap_client_stats_json(const farswap_client* client) {
                            : absl::ResourceExhaustedError("out of memory");
   });
   return json;
+}
+
+const char* farswap_client_metrics_address(const farswap_client* client) {
+  const bool serves = client != nullptr && client->metrics != nullptr;
+  return serves ? client->metrics->address().c_str() : "";
 }
 
 const char* farswap_strerror(int error) { return rt::Describe(error); }

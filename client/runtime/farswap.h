@@ -98,6 +98,10 @@ typedef struct {
   uint64_t staging_bytes;
   /* For people, in the server's list of sessions. Default: the program. */
   const char* name;
+  /* "HOST:PORT": the client's statistics are there for Prometheus, at /metrics,
+   * while it is open. Port 0: any; farswap_client_metrics_address tells which.
+   * Plain HTTP: mind who can reach it. Default NULL or "": nowhere. */
+  const char* metrics_listen;
 } farswap_client_options;
 
 /* As the other _init functions: `size` is sizeof(*options). Does nothing if
@@ -107,7 +111,8 @@ FARSWAP_API void farswap_client_options_init(farswap_client_options* options,
 
 /* Connects, opens a session, starts the library's threads. Waits up to 10 s
  * for the server.
- *  -EINVAL        an option is wrong, or the server refuses it
+ *  -EINVAL        an option is wrong, the server refuses it, or nobody can
+ *                 listen at metrics_listen
  *  -EPERM         no privilege for userfaultfd: needs CAP_SYS_PTRACE or
  *                 access to /dev/userfaultfd
  *  -ENOSYS        the kernel lacks something: Linux 6.8 is needed
@@ -205,6 +210,35 @@ typedef struct {
   uint64_t checksum_errors;
   uint64_t pages_lost;
   uint64_t faults_overdue; /* That waited on past their deadline. */
+  uint64_t fault_spurious; /* The page was there by the time of the fault. */
+  uint64_t fault_spurious_oom; /* Lost races told as out of memory: stays 0. */
+  /* Swap-ins for which a larger order was tried in vain, by that order, and
+   * folios that went out in parts, by their order. */
+  uint64_t swpin_fallback[FARSWAP_ORDERS];
+  uint64_t swpout_fallback[FARSWAP_ORDERS];
+  /* thp_swpin_fallback by its causes, of which it is the sum. */
+  uint64_t thp_swpin_fallback_alloc;    /* No folio was left. */
+  uint64_t thp_swpin_fallback_charge;   /* No room under the limit. */
+  uint64_t thp_swpin_fallback_conflict; /* A part of the block is elsewhere. */
+  uint64_t thp_swpin_fallback_zero;     /* A part of the block is zeros. */
+  uint64_t thp_swpin_fallback_pmd;      /* It came, but was not mapped huge. */
+  uint64_t thp_swpin_fallback_staging;  /* No 2 MiB of staging were free. */
+  uint64_t swap_ra;      /* Folios read before a fault asked for them. */
+  uint64_t swap_ra_hit;  /* Of them: one asked while they were read. */
+  uint64_t takeout_busy; /* Folios that would not go: pinned, protected. */
+  /* The stages of a fault, as how many and how long together: from reading its
+   * message to serving it; its calls to servers, the check of their checksums,
+   * the mapping, each by order; and all of it. */
+  uint64_t stage_queue_count;
+  uint64_t stage_queue_ns;
+  uint64_t stage_rpc_count[FARSWAP_ORDERS];
+  uint64_t stage_rpc_ns[FARSWAP_ORDERS];
+  uint64_t stage_verify_count[FARSWAP_ORDERS];
+  uint64_t stage_verify_ns[FARSWAP_ORDERS];
+  uint64_t stage_install_count[FARSWAP_ORDERS];
+  uint64_t stage_install_ns[FARSWAP_ORDERS];
+  uint64_t stage_total_count;
+  uint64_t stage_total_ns;
 } farswap_stats;
 
 /* Fills as much of *stats as stats->size says, which the caller sets. Fields
@@ -215,6 +249,11 @@ FARSWAP_API int farswap_client_stats(const farswap_client* client,
 /* The same as a JSON object with one member per field of farswap_stats. To be
  * freed with free(). NULL on failure, of which farswap_last_error() tells. */
 FARSWAP_API char* farswap_client_stats_json(const farswap_client* client);
+
+/* Where the client's metrics are, as "HOST:PORT", if it was opened with
+ * metrics_listen; else "". Valid while the client is open. */
+FARSWAP_API const char* farswap_client_metrics_address(
+    const farswap_client* client);
 
 /* The errno's name and meaning; `error` may be negative or positive. Valid
  * until the thread's next call of it. */

@@ -127,7 +127,8 @@ struct ClientOptions {
   std::string servers;
   std::chrono::milliseconds fault_deadline{60000};
   std::uint64_t staging_bytes = std::uint64_t{32} << 20;
-  std::string name;  // Empty: the program's.
+  std::string name;            // Empty: the program's.
+  std::string metrics_listen;  // Empty: nowhere.
 };
 
 // The connection to the memory servers.
@@ -142,6 +143,7 @@ class Client {
         options.fault_deadline.count() < 0 ? 0 : options.fault_deadline.count();
     c.staging_bytes = options.staging_bytes;
     if (!options.name.empty()) c.name = options.name.c_str();
+    c.metrics_listen = options.metrics_listen.c_str();
     farswap_client* client = nullptr;
     const int result = farswap_client_open(&c, &client);
     if (result < 0) return Error::Last(result);
@@ -163,6 +165,11 @@ class Client {
     stats.size = sizeof(stats);
     farswap_client_stats(handle_.get(), &stats);
     return stats;
+  }
+
+  // "HOST:PORT" of the client's metrics; empty without metrics_listen.
+  std::string MetricsAddress() const {
+    return farswap_client_metrics_address(handle_.get());
   }
 
   std::string StatsJson() const {

@@ -30,6 +30,18 @@ absl::Status Wrong(const char* field, uint64_t value, const char* right) {
       absl::StrCat(field, " is ", value, "; it must be ", right));
 }
 
+absl::Status CheckMetricsListen(const std::string& text) {
+  if (text.empty()) return absl::OkStatus();
+  const auto address = Address::Parse(text);
+  if (!address.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("metrics_listen: ", address.status().message()));
+  }
+  if (!address->is_unix()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "metrics_listen is a Unix socket; Prometheus needs HOST:PORT");
+}
+
 }  // namespace
 
 farswap_client_options DefaultClientOptions() {
@@ -38,6 +50,7 @@ farswap_client_options DefaultClientOptions() {
   options.fault_deadline_ms = 60000;
   options.staging_bytes = 32 * kMiB;
   options.name = program_invocation_short_name;
+  options.metrics_listen = "";
   return options;
 }
 
@@ -80,6 +93,9 @@ absl::StatusOr<farswap_client_options> ReadOptions(
     return Wrong("staging_bytes", read->staging_bytes,
                  "at least 8 MiB and a multiple of 2 MiB");
   }
+  if (read->metrics_listen == nullptr) read->metrics_listen = "";
+  const absl::Status metrics = CheckMetricsListen(read->metrics_listen);
+  if (!metrics.ok()) return metrics;
   if (read->name == nullptr) read->name = program_invocation_short_name;
   return read;
 }

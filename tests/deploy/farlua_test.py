@@ -7,6 +7,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,13 @@ class WrongOptions(unittest.TestCase):
         self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
         self.assertTrue(result.stderr.startswith("farlua: "), result.stderr)
         self.assertIn(says, result.stderr)
+
+    def test_metrics_listen(self):
+        for address in ("9465", "unix:/x", "host", "a:1,b:2"):
+            self.refused(f"--metrics-listen={address}", "x.lua",
+                         says="--metrics-listen")
+        self.refused("--plain", "--metrics-listen=127.0.0.1:0", "x.lua",
+                     says="--metrics-listen")
 
     def test_sizes(self):
         for option in ("--local-memory", "--heap"):
@@ -211,6 +219,23 @@ class Far(unittest.TestCase):
                          (0, "250\ttrue\n"), result.stderr)
         self.assertGreater(counted["remote_peak_bytes"], 4 * MIB)
         self.assertEqual(counted["heap_bytes"], 0)
+
+    def test_metrics_are_served_while_the_script_runs(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            at = f"127.0.0.1:{free.getsockname()[1]}"
+        # The script fetches the page of its own process.
+        result = run("--local-memory=8M", f"--metrics-listen={at}", script=f"""
+            t = {{}}
+            for i = 1, 1e5 do t[i] = ("x"):rep(100) .. i end
+            local fetch = [[{sys.executable} -c 'import urllib.request as u
+            print(u.urlopen("http://{at}/metrics").read().decode())']]
+            local page = assert(io.popen((fetch:gsub("\\n *", ";")))):read("a")
+            local faults = page:match("\\nfarswap_client_faults_total (%d+)")
+            print(tonumber(faults) > 100)
+            os.exit(true)""")
+        self.assertEqual((result.returncode, result.stdout), (0, "true\n"),
+                         result.stderr)
 
     def test_the_index_gives_the_same_answers(self):
         arguments = [INDEX, "--heap-mib=48", "--queries=200", "/usr/include"]

@@ -39,6 +39,7 @@ absl::Status Heap::OpenFar(const Options& options) {
   ClientOptions client_options;
   client_options.servers = options.servers;
   client_options.fault_deadline = options.fault_deadline;
+  client_options.metrics_listen = options.metrics_listen;
   if (options.servers.empty()) {
     runtime::PrivateServerOptions server_options;
     server_options.capacity_bytes =

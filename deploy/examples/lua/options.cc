@@ -71,6 +71,12 @@ std::string CheckServers(const std::string& text) {
   return servers->size() == 1 ? "" : "several are not supported yet: name one";
 }
 
+std::string CheckMetricsListen(const std::string& text) {
+  const auto address = Address::Parse(text);
+  if (!address.ok()) return std::string(address.status().message());
+  return address->is_unix() ? "Prometheus needs HOST:PORT" : "";
+}
+
 int Wrong(const std::string& message) {
   std::fprintf(stderr, "farlua: %s\n", message.c_str());
   return 2;
@@ -137,6 +143,12 @@ int ParseOptions(int argc, char** argv, Options* options) {
                      "it holds are given up (SIGBUS); default: 60s")
           ->type_name("TIME")
           ->check(Into(ParseDuration, &options->fault_deadline));
+  auto* metrics =
+      app.add_option("--metrics-listen", options->metrics_listen,
+                     "Serve statistics for Prometheus there while the script "
+                     "runs, at /metrics")
+          ->type_name("HOST:PORT")
+          ->check(CheckMetricsListen);
   app.add_option("--stats", options->stats,
                  "Write statistics to this file at exit, as JSON")
       ->type_name("FILE");
@@ -144,6 +156,7 @@ int ParseOptions(int argc, char** argv, Options* options) {
                "The same program with plain memory, to compare with")
       ->excludes(servers)
       ->excludes(local)
+      ->excludes(metrics)
       ->excludes(wait);
   // Everything from SCRIPT on is the script's.
   app.prefix_command();

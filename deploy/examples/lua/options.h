@@ -14,7 +14,8 @@ struct Options {
   uint64_t local_memory = 0;
   uint64_t heap = 0;
   std::chrono::milliseconds fault_deadline{60000};
-  std::string stats;  // A file to write at exit; empty: none.
+  std::string metrics_listen;  // Empty: nowhere.
+  std::string stats;           // A file to write at exit; empty: none.
   bool plain = false;
   // SCRIPT and its arguments.
   std::vector<std::string> script;

@@ -58,6 +58,20 @@ TEST(ClientOptionsTest, NamesWhatIsWrong) {
   EXPECT_EQ(Message(options), "");
 }
 
+TEST(ClientOptionsTest, MetricsAreOffOrAtAnAddress) {
+  farswap_client_options options = Client();
+  EXPECT_STREQ(ReadOptions(&options)->metrics_listen, "");
+  options.metrics_listen = nullptr;
+  EXPECT_STREQ(ReadOptions(&options)->metrics_listen, "");
+  options.metrics_listen = "127.0.0.1:0";
+  EXPECT_EQ(Message(options), "");
+  options.metrics_listen = "unix:/x";
+  EXPECT_EQ(Message(options),
+            "metrics_listen is a Unix socket; Prometheus needs HOST:PORT");
+  options.metrics_listen = "9100";
+  EXPECT_EQ(Message(options).find("metrics_listen: "), 0u);
+}
+
 TEST(ClientOptionsTest, NoNameIsTheProgramsName) {
   farswap_client_options options = Client();
   options.name = nullptr;
