@@ -103,10 +103,11 @@ bool SwapSpace::Impl::TryAttach(SwapEntry entry, int order,
 }
 
 Folio* SwapSpace::SwapCacheGetFolio(SwapEntry entry) {
-  const auto found = impl_->tables.Read(entry, [&](TableView table) {
-    return table.GetAttached(entry.slot(), impl_->folios);
+  bool contested = false;
+  Folio* const found = impl_->tables.Read(entry, [&](TableView table) {
+    return table.GetAttached(entry.slot(), impl_->folios, &contested);
   });
-  if (found) return *found;
+  if (!contested) return found;
   const ClusterInfo& cluster = impl_->At(entry);
   MutexLock lock(&cluster.mu);
   const SwapWord word = cluster.Get(entry.slot());

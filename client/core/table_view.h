@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <optional>
 
 #include "client/core/folio.h"
 #include "client/core/swap_table.h"
@@ -43,16 +42,17 @@ class TableView {
   // The folio attached to the slot, with a reference, or null: as the kernel's
   // readers without the lock get it. Look, try to get a reference, look again:
   // the word still names the folio, so it is the one that is attached now, and
-  // whoever detaches it leaves us the reference. Nothing if the word changed
-  // at each of kGetTries.
+  // whoever detaches it leaves us the reference. Null and `contested` if the
+  // word changed at each of kGetTries. (An optional pointer would be copied
+  // whole right after its halves were stored: a stall, a fifth of a lookup.)
   static constexpr int kGetTries = 8;
-  std::optional<Folio*> GetAttached(uint32_t slot, FolioArena* folios) const {
-    return GetAttached(slot, folios, [] {});
+  Folio* GetAttached(uint32_t slot, FolioArena* folios, bool* contested) const {
+    return GetAttached(slot, folios, contested, [] {});
   }
   // `looked` runs between the first look and the try: for tests.
   template <typename Looked>
-  std::optional<Folio*> GetAttached(uint32_t slot, FolioArena* folios,
-                                    Looked looked) const;
+  Folio* GetAttached(uint32_t slot, FolioArena* folios, bool* contested,
+                     Looked looked) const;
 
   // The part that covers the slot. Its T bits do not change while one of its
   // slots has an owner and no folio is attached: the caller's map naming the
@@ -68,8 +68,8 @@ class TableView {
 };
 
 template <typename Looked>
-std::optional<Folio*> TableView::GetAttached(uint32_t slot, FolioArena* folios,
-                                             Looked looked) const {
+Folio* TableView::GetAttached(uint32_t slot, FolioArena* folios,
+                              bool* contested, Looked looked) const {
   for (int i = 0; i < kGetTries; ++i) {
     const SwapWord word = Get(slot);
     if (!word.is_cached()) return nullptr;
@@ -82,7 +82,8 @@ std::optional<Folio*> TableView::GetAttached(uint32_t slot, FolioArena* folios,
     if (now.is_cached() && now.folio() == word.folio()) return folio;
     folios->Put(folio);
   }
-  return std::nullopt;
+  *contested = true;
+  return nullptr;
 }
 
 }  // namespace farswap::core

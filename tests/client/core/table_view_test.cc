@@ -16,6 +16,20 @@ class TableViewTest : public testing::Test {
  protected:
   void Set(uint32_t slot, SwapWord word) { table_.words[slot] = word.raw(); }
 
+  // Nothing: contested.
+  template <typename Looked>
+  std::optional<Folio*> Get(const TableView& view, uint32_t slot,
+                            Looked looked) {
+    bool contested = false;
+    Folio* folio = view.GetAttached(slot, &folios_, &contested, looked);
+    if (!contested) return folio;
+    EXPECT_EQ(folio, nullptr);
+    return std::nullopt;
+  }
+  std::optional<Folio*> Get(const TableView& view, uint32_t slot) {
+    return Get(view, slot, [] {});
+  }
+
   SwapTable table_;
   TableView view_{&table_};
   FolioArena folios_;
@@ -26,21 +40,21 @@ class TableViewTest : public testing::Test {
 TEST_F(TableViewTest, AFolioThatHasGoneIsNotHadThoughAStaleWordNamesIt) {
   Folio* folio = folios_.Allocate(0, nullptr, nullptr, 0);
   Set(5, SwapWord::Attached(folio->id));
-  EXPECT_EQ(view_.GetAttached(5, &folios_), folio);
+  EXPECT_EQ(Get(view_, 5), folio);
   EXPECT_EQ(folio->refs.load(), 2u);
   folios_.Put(folio);
   folios_.Put(folio);
-  EXPECT_EQ(view_.GetAttached(5, &folios_), std::nullopt);
+  EXPECT_EQ(Get(view_, 5), std::nullopt);
   EXPECT_EQ(folio->refs.load(), 0u);
 }
 
 // Broken by: GetAttached without is_cached (an age is taken for an id).
 TEST_F(TableViewTest, WhatIsNotCachedHasNoFolio) {
   Folio* folio = folios_.Allocate(0, nullptr, nullptr, 0);
-  EXPECT_EQ(view_.GetAttached(5, &folios_), nullptr);
+  EXPECT_EQ(Get(view_, 5), nullptr);
   Set(5, SwapWord::Attached(1).WithCount(1).ToShadow(folio->id));
-  EXPECT_EQ(view_.GetAttached(5, &folios_), nullptr);
-  EXPECT_EQ(TableView(nullptr).GetAttached(5, &folios_), nullptr);
+  EXPECT_EQ(Get(view_, 5), nullptr);
+  EXPECT_EQ(Get(TableView(nullptr), 5), nullptr);
   EXPECT_EQ(folio->refs.load(), 1u);
   folios_.Put(folio);
 }
@@ -53,7 +67,7 @@ TEST_F(TableViewTest, WhatIsFoundWasAttachedAfterTheReferenceWasGot) {
   const FolioId id = folio->id;
   Set(5, SwapWord::Attached(id));
   Folio* elsewhere = nullptr;
-  const auto found = view_.GetAttached(5, &folios_, [&] {
+  const auto found = Get(view_, 5, [&] {
     Set(5, SwapWord::Attached(id).WithCount(1).ToShadow(0));
     folios_.Put(folio);
     elsewhere = folios_.Allocate(0, nullptr, nullptr, 2);
@@ -64,8 +78,7 @@ TEST_F(TableViewTest, WhatIsFoundWasAttachedAfterTheReferenceWasGot) {
   // Counts and sums may change meanwhile: it is attached all the same.
   Set(6, SwapWord::Attached(id));
   EXPECT_EQ(
-      view_.GetAttached(
-          6, &folios_,
+      Get(view_, 6,
           [&] { Set(6, SwapWord::Attached(id).WithCount(3).WithSum(7)); }),
       elsewhere);
   folios_.Put(elsewhere);
@@ -79,9 +92,8 @@ TEST_F(TableViewTest, WhoLosesEachRaceIsToldSo) {
                       folios_.Allocate(0, nullptr, nullptr, 1)};
   Set(5, SwapWord::Attached(folios[0]->id));
   int races = 0;
-  const auto found = view_.GetAttached(5, &folios_, [&] {
-    Set(5, SwapWord::Attached(folios[++races % 2]->id));
-  });
+  const auto found = Get(
+      view_, 5, [&] { Set(5, SwapWord::Attached(folios[++races % 2]->id)); });
   EXPECT_EQ(found, std::nullopt);
   EXPECT_EQ(races, TableView::kGetTries);
   for (Folio* folio : folios) {
