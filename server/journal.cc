@@ -79,6 +79,11 @@ std::string Journal::problem() const {
   return problem_;
 }
 
+absl::Status Journal::Writable() const {
+  const std::string why = problem();
+  return why.empty() ? absl::OkStatus() : Unavailable(why);
+}
+
 absl::Status Journal::Reopen() {
   MutexLock lock(&metadata_mu_);
   const absl::Status status = metadata_->Reopen();

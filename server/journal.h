@@ -48,6 +48,9 @@ class Journal {
 
   // Whether a Commit failed since the last Reopen, and with what words.
   std::string problem() const;
+  // What a Commit would say because of that problem: to be asked before a
+  // change is begun that would only have to be set aside.
+  absl::Status Writable() const;
 
   // Opens the metadata again after a failure.
   absl::Status Reopen();

@@ -132,6 +132,8 @@ absl::StatusOr<Ownership::Attachment> Ownership::Attach(uint64_t session,
   // no older allocation ends after this.
   MutexLock lock(&found->ownership_mu());
   if (!found->Hear(parts_.clock->Now()).ok()) return ContentsLost();
+  absl::Status status = parts_.journal->Writable();
+  if (!status.ok()) return status;
   const uint32_t epoch = found->RaiseEpoch();
   const Clock::Time bound = std::chrono::steady_clock::now() + kDrainBound;
   if (!found->AwaitOlderPuts(std::min(until, bound))) {
@@ -140,9 +142,12 @@ absl::StatusOr<Ownership::Attachment> Ownership::Attach(uint64_t session,
   }
   Change change;
   change.put_sessions.push_back(found->Record());
-  const absl::Status status = parts_.journal->Commit(change);
-  if (!status.ok()) return status;
-  return Attachment{session, epoch};
+  status = parts_.journal->Commit(change);
+  if (status.ok()) return Attachment{session, epoch};
+  // The client is not told: left raised, the epoch it has would be refused,
+  // and each attempt to mend that would raise it further.
+  found->LowerEpoch(epoch);
+  return status;
 }
 
 absl::Status Ownership::KeepAlive(uint64_t session, uint32_t epoch) {
@@ -277,11 +282,8 @@ absl::StatusOr<std::vector<GrantRecord>> Ownership::Allocate(uint64_t session,
   if (!earlier->empty()) return earlier;
   if (draining()) return Refuse(Reason::kDraining, "the server is stopping");
   // Not a cluster more into limbo than those it failed with.
-  const std::string problem = parts_.journal->problem();
-  if (!problem.empty()) {
-    return Refuse(Reason::kMetadataUnavailable,
-                  "the metadata store does not accept changes: " + problem);
-  }
+  const absl::Status writable = parts_.journal->Writable();
+  if (!writable.ok()) return writable;
   const std::vector<uint64_t> clusters = TakeBacked(count);
   if (clusters.empty()) {
     return Refuse(Reason::kPoolFull,

@@ -78,6 +78,11 @@ uint32_t Session::RaiseEpoch() {
   return ++epoch_;
 }
 
+void Session::LowerEpoch(uint32_t epoch) {
+  MutexLock lock(&mu_);
+  if (epoch_ == epoch && older_puts_ == 0 && puts_ == 0) --epoch_;
+}
+
 bool Session::AwaitOlderPuts(Clock::Time until) {
   MutexLock lock(&mu_);
   while (older_puts_ != 0) {

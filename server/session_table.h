@@ -57,6 +57,10 @@ class Session {
 
   // Refuses every earlier epoch from now on; returns the new one.
   uint32_t RaiseEpoch();
+  // Takes back the raise to `epoch`, of which nobody was told. Not done, and
+  // harmless, if a put of either epoch is under way: its end is counted by
+  // the epoch.
+  void LowerEpoch(uint32_t epoch);
   // Whether no put of an earlier epoch is under way at `until`.
   bool AwaitOlderPuts(Clock::Time until);
 

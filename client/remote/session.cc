@@ -133,6 +133,7 @@ void Session::Adopt(const v1::OpenSessionResponse& response) {
   limits_.clusters = std::max(response.max_batch_clusters(), 1u);
   SetLease(response.lease());
   thefts_ = 0;
+  attach_unconfirmed_ = false;
   open_ = true;
   changed_.SignalAll();
 }
@@ -175,7 +176,7 @@ absl::Status Session::Attach(const SessionView& seen, bool stale_epoch,
   if (!status.ok() || Superseded(seen)) return status;
   // Whom that attach did not serve: an own one would go the same way.
   if (waited) return last_attach_;
-  if (stale_epoch && !CountTheft()) {
+  if (stale_epoch && !attach_unconfirmed_ && !CountTheft()) {
     Lose("another client uses the session: was this process forked?");
     return LostStatus();
   }
@@ -189,6 +190,7 @@ absl::Status Session::AttachOnce(Deadline deadline) {
   v1::AttachSessionResponse response;
   Answer answer;
   attaching_ = true;
+  attach_unconfirmed_ = true;
   mu_.Unlock();
   {
     grpc::ClientContext context;
@@ -209,6 +211,7 @@ absl::Status Session::TakeAttachAnswer(
   if (gate_->IsShut()) return ShutDownStatus();
   if (answer.next == Next::kDone && response.epoch() > view_.epoch) {
     view_.epoch = response.epoch();
+    attach_unconfirmed_ = false;
     SetLease(response.lease());
     counters_->attaches.fetch_add(1, std::memory_order_relaxed);
     counters_->Answered();

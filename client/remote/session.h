@@ -137,6 +137,9 @@ class Session {
   Clock::duration lease_ ABSL_GUARDED_BY(mu_){};
   BatchLimits limits_ ABSL_GUARDED_BY(mu_);
   absl::Status last_attach_ ABSL_GUARDED_BY(mu_);
+  // An attach was sent since an epoch was last adopted: the server may have
+  // taken one that it could not tell us, so a stale epoch is our own doing.
+  bool attach_unconfirmed_ ABSL_GUARDED_BY(mu_) = false;
   int thefts_ ABSL_GUARDED_BY(mu_) = 0;
   Clock::time_point last_theft_ ABSL_GUARDED_BY(mu_);
 

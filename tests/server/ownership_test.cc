@@ -261,6 +261,29 @@ TEST_P(FailedCommitTest, AGrantThatMayBeKeptSurvivesAKillWithItsRequest) {
   EXPECT_EQ(storage_->clusters().granted(), 3u);
 }
 
+TEST_P(FailedCommitTest, AnAttachThatFailedLeavesTheEpochAsTheClientHasIt) {
+  const auto session = OpenSession();
+  const uint64_t incarnation = ownership().incarnation();
+  metadata_->failure = GetParam();
+  metadata_->reopen_fails = true;
+  const int before = metadata_->writes;
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(
+        ReasonOf(
+            ownership().Attach(session.session, incarnation, Bound()).status()),
+        Reason::kMetadataUnavailable);
+    EXPECT_TRUE(ownership().KeepAlive(session.session, 1).ok());
+  }
+  EXPECT_EQ(metadata_->writes, before + 1);
+  metadata_->failure = MemoryMetadata::Failure::kNone;
+  metadata_->reopen_fails = false;
+  ownership().Tick();
+  const auto attached =
+      ownership().Attach(session.session, incarnation, Bound());
+  ASSERT_TRUE(attached.ok()) << attached.status();
+  EXPECT_EQ(attached->epoch, 2u);
+}
+
 INSTANTIATE_TEST_SUITE_P(KeptOrNot, FailedCommitTest,
                          ::testing::Values(MemoryMetadata::Failure::kNotKept,
                                            MemoryMetadata::Failure::kKept),

@@ -92,6 +92,24 @@ TEST(SessionTest, PutsOfSeveralOldEpochsAreAllWaitedFor) {
   EXPECT_EQ(session->Record().epoch, 3u);
 }
 
+TEST(SessionTest, ARaisedEpochIsTakenBackOnlyWhileNoPutIsCountedByIt) {
+  ManualClock clock;
+  const auto session = Make(1, clock);
+  session->LowerEpoch(session->RaiseEpoch());
+  EXPECT_TRUE(session->Enter(1, clock.Now()).ok());
+  ASSERT_TRUE(session->BeginPut(1, clock.Now()).ok());
+  session->LowerEpoch(session->RaiseEpoch());
+  EXPECT_EQ(session->Record().epoch, 2u);
+  session->EndPut(1);
+  EXPECT_TRUE(session->AwaitOlderPuts(std::chrono::steady_clock::now()));
+  ASSERT_TRUE(session->BeginPut(2, clock.Now()).ok());
+  session->LowerEpoch(2);
+  EXPECT_EQ(session->Record().epoch, 2u);
+  session->EndPut(2);
+  session->LowerEpoch(2);
+  EXPECT_EQ(session->Record().epoch, 1u);
+}
+
 TEST(SessionTableTest, FindsWhatIsInItUpToItsLimit) {
   ManualClock clock;
   SessionTable table;

@@ -62,6 +62,26 @@ TEST_F(GrpcTransportRetryTest, AStolenEpochIsTakenBackButNotForEver) {
   EXPECT_EQ(thefts, 17);
 }
 
+// As when the server's metadata is away: epochs rise, nobody is told.
+TEST_F(GrpcTransportRetryTest, AttachesThatWereNotAnsweredAreNoThefts) {
+  ASSERT_TRUE(Put(0, 0, std::string(kPageBytes, 'x')).ok());
+  server_->StealEpoch();
+  constexpr int kAttaches = 20;
+  for (int i = 0; i < kAttaches; ++i) {
+    server_->Inject(
+        FakeServer::kAttach,
+        ServerError(StatusCode::UNAVAILABLE, v1::REASON_METADATA_UNAVAILABLE),
+        /*done=*/true);
+  }
+  // Each with a short backoff of its own.
+  while (server_->calls(FakeServer::kAttach) < kAttaches) {
+    ASSERT_NE(Get(0, 0, In(milliseconds(100))).status().code(),
+              absl::StatusCode::kDataLoss);
+  }
+  EXPECT_EQ(*Get(0, 0), std::string(kPageBytes, 'x'));
+  EXPECT_EQ(transport_->Stats().sessions_lost, 0u);
+}
+
 TEST_F(GrpcTransportRetryTest, AnAnswerOfAnotherLengthIsNoAnswer) {
   ASSERT_TRUE(Put(0, 1, std::string(BytesOf(1), 'x')).ok());
   for (const int extra : {1, -1, -int{kPageBytes}, 1 << 20}) {
