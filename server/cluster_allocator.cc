@@ -146,13 +146,15 @@ bool ClusterAllocator::Owns(const GrantRecord& grant) const {
          record->session.load() == grant.session;
 }
 
-void ClusterAllocator::Restore(const GrantRecord& grant) {
+bool ClusterAllocator::Restore(const GrantRecord& grant) {
   {
     MutexLock lock(&mu_);
-    directory_.Make(grant.cluster);
+    const ClusterRecord* const record = directory_.Make(grant.cluster);
+    if (grant.generation == 0 || record->generation.load() != 0) return false;
     high_water_ = std::max(high_water_, grant.cluster + 1);
   }
   Grant(grant);
+  return true;
 }
 
 uint64_t ClusterAllocator::granted() const {

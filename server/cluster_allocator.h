@@ -69,8 +69,9 @@ class ClusterAllocator {
   // ---- On start, before all else.
 
   // Clusters that were granted before; then EndRestore calls `empty` for each
-  // run of clusters that were not, and makes them free.
-  void Restore(const GrantRecord& grant);
+  // run of clusters that were not, and makes them free. Restore is false, and
+  // nothing done, if the cluster has an owner, or the grant no generation.
+  bool Restore(const GrantRecord& grant);
   template <typename Empty>
   void EndRestore(Empty empty);
 

@@ -50,11 +50,13 @@ void Journal::CommitGroup(const std::vector<Waiter*>& group,
     for (const Waiter* member : group) changes.push_back(member->change);
     MutexLock lock(&metadata_mu_);
     pool_->SetIntended(sequence);
+    attempted_ = sequence;
     const auto start = std::chrono::steady_clock::now();
     const absl::Status written = metadata_->Write(changes, sequence);
     if (on_sync_) on_sync_(std::chrono::steady_clock::now() - start);
     if (written.ok()) {
       pool_->SetCommitted(sequence);
+      committed_ = sequence;
     } else {
       const std::string why(written.message());
       status = Unavailable(why);
@@ -84,9 +86,39 @@ absl::Status Journal::Writable() const {
   return why.empty() ? absl::OkStatus() : Unavailable(why);
 }
 
+size_t Journal::waiting() const {
+  MutexLock lock(&mu_);
+  return queue_.size();
+}
+
+absl::Status Journal::CheckReopened(const Identity& found) const {
+  std::string why;
+  if (found.server_id != server_id_) {
+    why = "it is another server's, " + found.server_id;
+  } else if (found.incarnation != incarnation_) {
+    why = "it is of another incarnation";
+  } else if (found.sequence < committed_ || found.sequence > attempted_) {
+    why = absl::StrCat("its sequence number is ", found.sequence, ", not ",
+                       committed_, " to ", attempted_);
+  }
+  if (why.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the metadata that was found is not what this server wrote (", why,
+      "): put the right one back, or restart farswap-server to begin with "
+      "what is there"));
+}
+
 absl::Status Journal::Reopen() {
   MutexLock lock(&metadata_mu_);
-  const absl::Status status = metadata_->Reopen();
+  const absl::StatusOr<Identity> found = metadata_->Reopen();
+  const absl::Status status =
+      found.ok() ? CheckReopened(*found) : found.status();
+  if (status.ok()) {
+    committed_ = found->sequence;
+    pool_->SetCommitted(committed_);
+  } else {
+    metadata_->Close();
+  }
   MutexLock latch(&mu_);
   problem_ = status.ok() ? "" : std::string(status.message());
   return status;

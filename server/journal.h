@@ -28,9 +28,15 @@ namespace farswap::server {
 
 class Journal {
  public:
-  // Sequence numbers go on from `sequence`. Both outlive the journal.
-  Journal(Metadata* metadata, Pool* pool, uint64_t sequence)
-      : metadata_(metadata), pool_(pool), sequence_(sequence) {}
+  // Goes on from the identity that the metadata has. Both outlive the journal.
+  Journal(Metadata* metadata, Pool* pool, const Identity& identity)
+      : metadata_(metadata),
+        pool_(pool),
+        server_id_(identity.server_id),
+        incarnation_(identity.incarnation),
+        committed_(identity.sequence),
+        attempted_(identity.sequence),
+        sequence_(identity.sequence) {}
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
@@ -52,7 +58,13 @@ class Journal {
   // change is begun that would only have to be set aside.
   absl::Status Writable() const;
 
-  // Opens the metadata again after a failure.
+  // For tests: calls of Commit that are under way.
+  size_t waiting() const;
+
+  // Opens the metadata again after a failure. What is found has to be what
+  // this journal wrote: the same server and incarnation, with a sequence
+  // number from the last known commit to the last attempt. Anything else,
+  // such as another directory in its place, stays a problem.
   absl::Status Reopen();
 
  private:
@@ -63,13 +75,21 @@ class Journal {
   };
 
   void CommitGroup(const std::vector<Waiter*>& group, uint64_t sequence);
+  absl::Status CheckReopened(const Identity& found) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(metadata_mu_);
 
   Metadata* const metadata_;
   Pool* const pool_;
+  const std::string server_id_;
+  const uint64_t incarnation_;
   std::function<void(std::chrono::nanoseconds)> on_sync_;
 
   // Held while the metadata is used; taken without mu_.
   Mutex metadata_mu_;
+  // Sequence numbers of the last write that is known to be kept, and of the
+  // last one that was tried.
+  uint64_t committed_ ABSL_GUARDED_BY(metadata_mu_);
+  uint64_t attempted_ ABSL_GUARDED_BY(metadata_mu_);
 
   mutable Mutex mu_;
   CondVar turn_;

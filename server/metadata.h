@@ -67,7 +67,8 @@ struct Contents {
   std::vector<GrantRecord> grants;
 };
 
-// Thread-safe, but for Reopen, which needs every other call to be over.
+// Thread-safe, but for Reopen and Close, which need every other call to be
+// over.
 class Metadata {
  public:
   Metadata() = default;
@@ -87,8 +88,13 @@ class Metadata {
   virtual absl::StatusOr<std::vector<GrantRecord>> FindRequest(
       uint64_t session, uint64_t request) = 0;
 
-  // Closes and opens the store again, after a failed Write.
-  virtual absl::Status Reopen() = 0;
+  // Closes and opens the store again, after a failed Write, and says whose it
+  // is: a directory can have been exchanged meanwhile. Makes nothing anew.
+  virtual absl::StatusOr<Identity> Reopen() = 0;
+  // Until the next Reopen. What is open and not ours is not to be kept open:
+  // RocksDB, when it closes, removes files from its directory that it does not
+  // know, and by then they may be the right ones, put back.
+  virtual void Close() = 0;
 };
 
 }  // namespace farswap::server

@@ -26,8 +26,6 @@ const char* const kFamilies[] = {"default", "sessions", "grants"};
 
 rocksdb::Options StoreOptions() {
   rocksdb::Options options;
-  options.create_if_missing = true;
-  options.create_missing_column_families = true;
   options.paranoid_checks = true;
   // A torn end of the log is a change that was never acknowledged: dropped.
   // That nothing older went with it is checked by the sequence number.
@@ -99,7 +97,10 @@ absl::Status Explain(const std::string& dir, const absl::Status& status) {
 
 absl::Status OpenFailure(const std::string& dir, const rocksdb::Status& s) {
   const std::string text = s.ToString();
-  if (s.IsIOError() && text.find("lock") != std::string::npos) {
+  // What RocksDB says when flock fails, and when this process has it itself.
+  if (s.IsIOError() &&
+      (text.find("While lock file: ") != std::string::npos ||
+       text.find("lock hold by current process") != std::string::npos)) {
     return absl::FailedPreconditionError(
         absl::StrCat("another farswap-server uses the data directory ", dir,
                      ": stop it, or name another --data-dir"));
@@ -211,12 +212,28 @@ absl::StatusOr<std::unique_ptr<MetadataStore>> MetadataStore::Open(
   absl::Status status = MakeDirectory(data_dir);
   if (!status.ok()) return status;
   std::unique_ptr<MetadataStore> store(new MetadataStore(data_dir));
-  status = store->Reopen();
+  status = store->OpenDb(/*create=*/true);
+  if (!status.ok()) return status;
+  const absl::StatusOr<bool> found = store->LoadIdentity();
+  if (!found.ok()) return found.status();
+  if (!*found) status = store->MakeIdentity();
   if (!status.ok()) return status;
   return store;
 }
 
-absl::Status MetadataStore::Reopen() {
+absl::StatusOr<Identity> MetadataStore::Reopen() {
+  const absl::Status status = OpenDb(/*create=*/false);
+  if (!status.ok()) return status;
+  const absl::StatusOr<bool> found = LoadIdentity();
+  if (found.ok() && *found) return identity_;
+  db_.reset();
+  if (!found.ok()) return found.status();
+  return Damaged(data_dir_, "it says no longer whose it is");
+}
+
+void MetadataStore::Close() { db_.reset(); }
+
+absl::Status MetadataStore::OpenDb(bool create) {
   db_.reset();
   const std::string path = data_dir_ + "/metadata";
   absl::Status status = CheckFamilies(data_dir_, path);
@@ -227,17 +244,24 @@ absl::Status MetadataStore::Reopen() {
   }
   auto db = std::make_unique<Db>();
   rocksdb::DB* raw = nullptr;
+  rocksdb::Options options = StoreOptions();
+  options.create_if_missing = create;
+  options.create_missing_column_families = create;
   const rocksdb::Status s =
-      rocksdb::DB::Open(StoreOptions(), path, families, &db->handles, &raw);
+      rocksdb::DB::Open(options, path, families, &db->handles, &raw);
   if (!s.ok()) return OpenFailure(data_dir_, s);
   db->db.reset(raw);
   db_ = std::move(db);
-  status = LoadIdentity();
-  if (!status.ok()) db_.reset();
-  return status;
+  return absl::OkStatus();
 }
 
-absl::Status MetadataStore::LoadIdentity() {
+absl::Status MetadataStore::MakeIdentity() {
+  identity_ = Identity{};
+  identity_.server_id = NewServerId();
+  return Write({}, 0);
+}
+
+absl::StatusOr<bool> MetadataStore::LoadIdentity() {
   std::string value;
   const rocksdb::Status s = db_->db->Get(
       rocksdb::ReadOptions(),
@@ -247,15 +271,13 @@ absl::Status MetadataStore::LoadIdentity() {
         db_->db->NewIterator(rocksdb::ReadOptions()));
     any->SeekToFirst();
     if (any->Valid()) return Foreign(data_dir_);
-    identity_ = Identity{};
-    identity_.server_id = NewServerId();
-    return Write({}, 0);
+    return false;
   }
   if (!s.ok()) return OpenFailure(data_dir_, s);
   absl::StatusOr<Identity> identity = DecodeIdentity(value);
   if (!identity.ok()) return Explain(data_dir_, identity.status());
   identity_ = *std::move(identity);
-  return absl::OkStatus();
+  return true;
 }
 
 absl::StatusOr<Contents> MetadataStore::Load() {

@@ -30,7 +30,8 @@ class MetadataStore : public Metadata {
                      uint64_t sequence) override;
   absl::StatusOr<std::vector<GrantRecord>> FindRequest(
       uint64_t session, uint64_t request) override;
-  absl::Status Reopen() override;
+  absl::StatusOr<Identity> Reopen() override;
+  void Close() override;
 
  private:
   // The database and its column families.
@@ -38,8 +39,12 @@ class MetadataStore : public Metadata {
 
   explicit MetadataStore(std::string data_dir);
 
-  // Reads the identity, or makes one in an empty store.
-  absl::Status LoadIdentity();
+  // `create`: makes what does not exist.
+  absl::Status OpenDb(bool create);
+  // False if the store is empty.
+  absl::StatusOr<bool> LoadIdentity();
+  // In an empty store.
+  absl::Status MakeIdentity();
 
   const std::string data_dir_;
   std::unique_ptr<Db> db_;

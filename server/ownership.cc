@@ -56,12 +56,11 @@ absl::Status Ownership::Restore(const Contents& contents) {
         contents.sessions.size());
   }
   for (const GrantRecord& grant : contents.grants) {
-    if (grant.cluster >= parts_.pool->clusters()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--capacity is too small: cluster ", grant.cluster,
-          " is granted; write at least ", (grant.cluster + 1) * 2, "MiB"));
-    }
-    parts_.clusters->Restore(grant);
+    if (parts_.clusters->Restore(grant)) continue;
+    return absl::DataLossError(absl::StrCat(
+        "the metadata is damaged (cluster ", grant.cluster,
+        " is granted twice, or at no generation): restore a backup of it, or "
+        "remove it to begin anew, with every client told of its loss"));
   }
   absl::Status emptied;
   parts_.clusters->EndRestore([&](uint64_t first, uint64_t count) {

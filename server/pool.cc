@@ -9,9 +9,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/size.h"
@@ -59,7 +61,6 @@ absl::StatusOr<std::unique_ptr<Pool>> Pool::Open(const Options& options) {
     if (status.ok()) status = pool->ReadFacts();
   }
   if (status.ok()) status = pool->CheckCapacity();
-  if (status.ok()) status = pool->Map();
   if (!status.ok()) return status;
   return pool;
 }
@@ -101,7 +102,12 @@ absl::Status Pool::ReadFacts() {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot read --pool=", name(), ": ", Errno()));
   }
-  switch (CheckPoolHeader(header)) {
+  const uint64_t backed = static_cast<uint64_t>(info.st_blocks) * 512;
+  HeaderState state = CheckPoolHeader(header);
+  if (state == HeaderState::kBlank && !IsBlank(backed)) {
+    state = HeaderState::kForeign;
+  }
+  switch (state) {
     case HeaderState::kForeign:
       return absl::InvalidArgumentError(absl::StrCat(
           "--pool=", name(),
@@ -123,13 +129,12 @@ absl::Status Pool::ReadFacts() {
   facts_.intended = words[0];
   facts_.committed = words[1];
   facts_.clean = words[2] == 1;
-  facts_.same_boot = header.boot_id == BootId();
+  facts_.same_boot = IsSameBoot(header, BootId());
   facts_.on_disk = !InMemory(fs);
   facts_.recorded_clusters = header.clusters;
   const uint64_t size = static_cast<uint64_t>(info.st_size);
   facts_.file_clusters =
       size < kPoolHeaderBytes ? 0 : (size - kPoolHeaderBytes) / kClusterBytes;
-  const uint64_t backed = static_cast<uint64_t>(info.st_blocks) * 512;
   facts_.backed_clusters = std::numeric_limits<uint64_t>::max();
   if (CountsBlocks(fs)) {
     facts_.backed_clusters = backed < kPoolHeaderBytes
@@ -137,6 +142,24 @@ absl::Status Pool::ReadFacts() {
                                  : (backed - kPoolHeaderBytes) / kClusterBytes;
   }
   return absl::OkStatus();
+}
+
+// A disk image begins with zeros too (ext4's boot block has 1024 bytes): what
+// the header would overwrite is looked at in full, and what lies behind it is
+// left alone if there is any. A first start that was killed has allocated the
+// header's 2 MiB, and the file system a few blocks of its own.
+bool Pool::IsBlank(uint64_t allocated_bytes) const {
+  constexpr uint64_t kSlack = 64 << 10;
+  if (allocated_bytes > kPoolHeaderBytes + kSlack) return false;
+  std::vector<char> bytes(kPoolHeaderBytes);
+  size_t size = 0;
+  ssize_t n = 0;
+  while ((n = pread(fd_, bytes.data() + size, bytes.size() - size,
+                    static_cast<off_t>(size))) > 0) {
+    size += static_cast<size_t>(n);
+  }
+  return n == 0 && std::all_of(bytes.begin(), bytes.end(),
+                               [](char byte) { return byte == 0; });
 }
 
 absl::Status Pool::CheckCapacity() const {
@@ -152,25 +175,32 @@ absl::Status Pool::CheckCapacity() const {
   struct statfs fs;
   if (fstatfs(fd_, &fs) != 0) return absl::InternalError(Errno());
   const uint64_t size = uint64_t{fs.f_blocks} * fs.f_bsize;
+  // A hugetlbfs or tmpfs that was given no limit says 0.
+  if (size == 0 && !facts_.on_disk) return absl::OkStatus();
   if (bytes + kPoolHeaderBytes > size) {
     return TooLarge(options_.clusters, size, "the file system of --pool");
   }
   return absl::OkStatus();
 }
 
+// Only once it is decided what the file is: grown before that, a file that was
+// cut short would look whole to the next start. For the same reason it is not
+// mapped before (hugetlbfs grows what is mapped).
+absl::Status Pool::Extend() {
+  // Never shorter: a capacity that was lowered keeps what lies beyond.
+  const uint64_t has = kPoolHeaderBytes + facts_.file_clusters * kClusterBytes;
+  if (map_bytes_ <= has ||
+      ftruncate(fd_, static_cast<off_t>(map_bytes_)) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat("cannot extend --pool=", name(), ": ", Errno()));
+}
+
 absl::Status Pool::Map() {
+  if (map_ != nullptr) return absl::OkStatus();
   const size_t header = anon() ? 0 : kPoolHeaderBytes;
   map_bytes_ = header + options_.clusters * kClusterBytes;
-  if (!anon()) {
-    // Never shorter: a capacity that was lowered keeps what lies beyond.
-    const uint64_t has =
-        kPoolHeaderBytes + facts_.file_clusters * kClusterBytes;
-    if (map_bytes_ > has &&
-        ftruncate(fd_, static_cast<off_t>(map_bytes_)) != 0) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("cannot extend --pool=", name(), ": ", Errno()));
-    }
-  }
   // An anonymous mapping is made one cluster longer, so that its clusters can
   // be laid on 2 MiB boundaries; the kernel aligns those of files itself.
   if (anon()) map_bytes_ += kClusterBytes;
@@ -214,8 +244,10 @@ absl::Status Pool::WriteHeader(const std::string& server_id,
 }
 
 absl::Status Pool::Erase() {
-  if (anon()) return absl::OkStatus();
-  const absl::Status status = WriteHeader("", 0);
+  absl::Status status = Map();
+  if (!status.ok() || anon()) return status;
+  status = WriteHeader("", 0);
+  if (status.ok()) status = Extend();
   if (!status.ok()) return status;
   return Scrub(0, clusters());
 }
@@ -229,7 +261,10 @@ absl::Status Pool::Format(const std::string& server_id, uint64_t incarnation,
 }
 
 absl::Status Pool::Adopt(uint64_t sequence) {
-  if (anon()) return absl::OkStatus();
+  absl::Status status = Map();
+  if (!status.ok() || anon()) return status;
+  status = Extend();
+  if (!status.ok()) return status;
   return Format(facts_.server_id, facts_.incarnation, sequence);
 }
 

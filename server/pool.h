@@ -36,8 +36,8 @@ class Pool {
     bool allow_overcommit = false;
   };
 
-  // Maps the pool and locks its file against a second server. Changes nothing
-  // in an existing file. Errors say in one line what to do.
+  // Locks the pool's file against a second server. Changes nothing in an
+  // existing file. Errors say in one line what to do.
   static absl::StatusOr<std::unique_ptr<Pool>> Open(const Options& options);
 
   Pool(const Pool&) = delete;
@@ -49,15 +49,15 @@ class Pool {
   // What the pool's file said when it was opened.
   const PoolFacts& facts() const { return facts_; }
 
-  char* Data(uint64_t cluster) const { return data_ + cluster * kClusterBytes; }
-
-  // Before anything below, either Adopt, which keeps what the pool holds, or
+  // Before anything else, either Adopt, which keeps what the pool holds, or
   // Erase, which empties it, and then Format. Between the two the caller
   // makes the new incarnation durable: killed there, the pool is nobody's.
   absl::Status Erase();
   absl::Status Format(const std::string& server_id, uint64_t incarnation,
                       uint64_t sequence);
   absl::Status Adopt(uint64_t sequence);
+
+  char* Data(uint64_t cluster) const { return data_ + cluster * kClusterBytes; }
 
   // See PoolMarks.
   void SetIntended(uint64_t sequence);
@@ -76,8 +76,11 @@ class Pool {
   bool anon() const { return options_.pool == "anon"; }
   absl::Status OpenFile();
   absl::Status ReadFacts();
+  // Whether a file without a header is one that nobody has written to.
+  bool IsBlank(uint64_t allocated_bytes) const;
   absl::Status CheckCapacity() const;
   absl::Status Map();
+  absl::Status Extend();
   absl::Status WriteHeader(const std::string& server_id, uint64_t incarnation);
   PoolMarks* marks() const;
 

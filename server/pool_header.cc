@@ -54,4 +54,8 @@ std::string BootId() {
   return id;
 }
 
+bool IsSameBoot(const PoolHeader& header, const std::string& boot_id) {
+  return !boot_id.empty() && header.boot_id == boot_id;
+}
+
 }  // namespace farswap::server

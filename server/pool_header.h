@@ -67,7 +67,7 @@ struct PoolFacts {
 };
 
 enum class HeaderState {
-  kBlank,    // All zeros, or no file: to be made a pool.
+  kBlank,    // All zeros, or no file. To be made a pool, if all is blank.
   kForeign,  // Another program's data: not to be touched.
   kDamaged,  // A pool's, but not whole.
   kWhole,
@@ -80,6 +80,9 @@ HeaderState CheckPoolHeader(const PoolHeader& header);
 
 // Names this start of the machine; empty if the kernel does not say.
 std::string BootId();
+// Whether the pool was last opened since then. An id that is not known is
+// nobody's: two of them say nothing.
+bool IsSameBoot(const PoolHeader& header, const std::string& boot_id);
 
 }  // namespace farswap::server
 

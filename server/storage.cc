@@ -2,10 +2,12 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/incarnation.h"
 
 namespace farswap::server {
@@ -15,6 +17,18 @@ std::string Hex(uint64_t number) {
   char digits[17];
   std::snprintf(digits, sizeof(digits), "%016" PRIx64, number);
   return digits;
+}
+
+// Before anything is written: a refused start changes nothing.
+absl::Status CheckCapacity(const Contents& contents, uint64_t clusters) {
+  uint64_t needed = 0;
+  for (const GrantRecord& grant : contents.grants) {
+    needed = std::max(needed, grant.cluster + 1);
+  }
+  if (needed <= clusters) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--capacity is too small: cluster ", needed - 1,
+                   " is granted; write at least ", needed * 2, "MiB"));
 }
 
 }  // namespace
@@ -31,28 +45,33 @@ absl::StatusOr<std::unique_ptr<Storage>> Storage::Open(
   if (!contents.ok()) return contents.status();
   absl::Status status = storage->Reconcile(options.log, &*contents);
   if (!status.ok()) return status;
-  storage->server_id_ = contents->identity.server_id;
-  storage->journal_ =
-      std::make_unique<Journal>(storage->metadata_.get(), storage->pool_.get(),
-                                contents->identity.sequence);
-  storage->clusters_ =
-      std::make_unique<ClusterAllocator>(storage->pool_->clusters());
-  storage->ownership_ = std::make_unique<Ownership>(
+  status = storage->Build(options, *contents, clock);
+  if (status.ok()) return storage;
+  // Nobody has touched the pool: a start that was refused must not cost a
+  // file on a disk its word that it was written out.
+  storage->pool_->MarkClean().IgnoreError();
+  return status;
+}
+
+absl::Status Storage::Build(const Options& options, const Contents& contents,
+                            const Clock* clock) {
+  server_id_ = contents.identity.server_id;
+  journal_ = std::make_unique<Journal>(metadata_.get(), pool_.get(),
+                                       contents.identity);
+  clusters_ = std::make_unique<ClusterAllocator>(pool_->clusters());
+  ownership_ = std::make_unique<Ownership>(
       options.ownership,
-      Ownership::Parts{storage->pool_.get(), storage->journal_.get(),
-                       storage->clusters_.get(), &storage->sessions_, clock,
-                       options.log},
-      contents->identity.incarnation);
-  status = storage->ownership_->Restore(*contents);
-  if (!status.ok()) return status;
+      Ownership::Parts{pool_.get(), journal_.get(), clusters_.get(), &sessions_,
+                       clock, options.log},
+      contents.identity.incarnation);
+  absl::Status status = ownership_->Restore(contents);
   // One number further with every start: a copy of the pool's file that was
   // made in an earlier life is then told from the file itself.
-  status = storage->journal_->Commit(Change{});
+  if (status.ok()) status = journal_->Commit(Change{});
   if (!status.ok()) return status;
-  storage->folios_ = std::make_unique<FolioStore>(storage->pool_.get(),
-                                                  storage->clusters_.get(),
-                                                  &storage->sessions_, clock);
-  return storage;
+  folios_ = std::make_unique<FolioStore>(pool_.get(), clusters_.get(),
+                                         &sessions_, clock);
+  return absl::OkStatus();
 }
 
 absl::Status Storage::Reconcile(
@@ -60,6 +79,8 @@ absl::Status Storage::Reconcile(
   const std::string why = WhyNewIncarnation(pool_->facts(), contents->identity,
                                             contents->grants.size());
   if (why.empty()) {
+    const absl::Status status = CheckCapacity(*contents, pool_->clusters());
+    if (!status.ok()) return status;
     log("incarnation " + Hex(contents->identity.incarnation) +
         " continues: " + std::to_string(contents->sessions.size()) +
         " sessions, " + std::to_string(contents->grants.size()) + " clusters");

@@ -49,6 +49,9 @@ class Storage {
  private:
   Storage() = default;
 
+  // What is built on pool and metadata once they are one.
+  absl::Status Build(const Options& options, const Contents& contents,
+                     const Clock* clock);
   // Makes pool and metadata one; updates `contents` to what then holds.
   absl::Status Reconcile(const std::function<void(const std::string&)>& log,
                          Contents* contents);

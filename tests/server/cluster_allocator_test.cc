@@ -79,6 +79,16 @@ TEST(ClusterAllocatorTest, RestoresGrantsAndEmptiesTheRest) {
             (std::set<uint64_t>{0, 1, 3, 4, 6, 7, 8, 9}));
 }
 
+TEST(ClusterAllocatorTest, RestoresAClusterForOneOwnerOnly) {
+  ClusterAllocator allocator(10);
+  EXPECT_TRUE(allocator.Restore({7, 1, 2, 50}));
+  EXPECT_FALSE(allocator.Restore({8, 1, 2, 51}));
+  EXPECT_FALSE(allocator.Restore({8, 1, 3, 0}));
+  EXPECT_TRUE(allocator.Owns({7, 1, 2, 50}));
+  EXPECT_EQ(allocator.granted(), 1u);
+  allocator.CheckInvariants();
+}
+
 TEST(ClusterAllocatorTest, CostsAtMost48BytesAGrantedClusterWhateverTheSize) {
   ClusterAllocator allocator(uint64_t{1} << 29);
   EXPECT_EQ(allocator.allocated_bytes(), 0u);
@@ -132,11 +142,13 @@ TEST(ClusterAllocatorTest, APinHoldsAgainstAConcurrentFree) {
   int bytes = 0;
   std::atomic<uint64_t> current{0};
   std::atomic<bool> stop{false};
+  std::atomic<uint64_t> pins{0};
   std::thread user([&] {
     while (!stop) {
       const uint64_t generation = current;
       if (!allocator.Pin(0, generation, 7)) continue;
       EXPECT_EQ(bytes, static_cast<int>(generation));
+      ++pins;
       allocator.Unpin(0);
     }
   });
@@ -146,7 +158,9 @@ TEST(ClusterAllocatorTest, APinHoldsAgainstAConcurrentFree) {
     bytes = static_cast<int>(generation);
     allocator.Grant({7, 1, 0, generation});
     current = generation;
-    if (generation % 4 == 0) std::this_thread::yield();
+    // Every fourth is used before it goes, the others if it so happens.
+    const uint64_t before = pins;
+    while (generation % 4 == 0 && pins == before) std::this_thread::yield();
     ASSERT_TRUE(allocator.Retire(0, generation, 7).has_value());
     ASSERT_TRUE(allocator.AwaitUnpinned(clusters, Later()));
     bytes = -1;
@@ -154,6 +168,7 @@ TEST(ClusterAllocatorTest, APinHoldsAgainstAConcurrentFree) {
   }
   stop = true;
   user.join();
+  EXPECT_GE(pins, 500u);
 }
 
 }  // namespace

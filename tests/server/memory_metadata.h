@@ -3,6 +3,7 @@
 #define FARSWAP_TESTS_SERVER_MEMORY_METADATA_H_
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -29,6 +30,8 @@ class MemoryMetadata : public Metadata {
     bool reopen_fails = false;
     int writes = 0;
     size_t largest_group = 0;
+    // Called inside each write.
+    std::function<void()> on_write;
   };
 
   explicit MemoryMetadata(std::shared_ptr<State> state)
@@ -49,6 +52,7 @@ class MemoryMetadata : public Metadata {
   absl::Status Write(const std::vector<const Change*>& changes,
                      uint64_t sequence) override {
     ++state_->writes;
+    if (state_->on_write) state_->on_write();
     state_->largest_group = std::max(state_->largest_group, changes.size());
     if (state_->failure == Failure::kNotKept) return Broken();
     for (const Change* change : changes) Apply(*change);
@@ -67,9 +71,11 @@ class MemoryMetadata : public Metadata {
     return found;
   }
 
-  absl::Status Reopen() override {
-    return state_->reopen_fails ? Broken() : absl::OkStatus();
+  absl::StatusOr<Identity> Reopen() override {
+    if (state_->reopen_fails) return Broken();
+    return state_->identity;
   }
+  void Close() override {}
 
  private:
   static absl::Status Broken() {

@@ -86,8 +86,47 @@ TEST(MetadataStoreTest, ReopensInTheSameProcess) {
   auto store = MetadataStore::Open(dir / "data");
   const Change change = SampleChange();
   ASSERT_TRUE((*store)->Write({&change}, 3).ok());
-  ASSERT_TRUE((*store)->Reopen().ok());
+  const Identity before = (*store)->Load()->identity;
+  const auto reopened = (*store)->Reopen();
+  ASSERT_TRUE(reopened.ok()) << reopened.status();
+  EXPECT_EQ(*reopened, before);
   EXPECT_EQ((*store)->Load()->grants.size(), 4u);
+}
+
+TEST(MetadataStoreTest, ReopeningMakesNothingAnew) {
+  TempDir dir;
+  auto store = MetadataStore::Open(dir / "data");
+  const Identity before = (*store)->Load()->identity;
+  std::filesystem::rename(dir / "data/metadata", dir / "away");
+  EXPECT_FALSE((*store)->Reopen().ok());
+  std::filesystem::create_directories(dir / "data/metadata");
+  EXPECT_FALSE((*store)->Reopen().ok());
+  EXPECT_FALSE(std::filesystem::exists(dir / "data/metadata/CURRENT"));
+  EXPECT_FALSE((*store)->Write({}, 1).ok());
+  std::filesystem::remove_all(dir / "data/metadata");
+  // Another server's is not refused here, but named.
+  const Identity other =
+      (*MetadataStore::Open(dir / "other"))->Load()->identity;
+  std::filesystem::rename(dir / "other/metadata", dir / "data/metadata");
+  EXPECT_EQ(*(*store)->Reopen(), other);
+  (*store)->Close();
+  std::filesystem::remove_all(dir / "data/metadata");
+  std::filesystem::rename(dir / "away", dir / "data/metadata");
+  EXPECT_EQ(*(*store)->Reopen(), before);
+}
+
+// Not every failure that has "lock" in its words is about the lock.
+TEST(MetadataStoreTest, ADirectoryThatCannotBeReadIsNotOneInUse) {
+  TempDir dir;
+  { ASSERT_TRUE(MetadataStore::Open(dir / "data").ok()); }
+  // RocksDB cannot open it for the lock.
+  std::filesystem::remove(dir / "data/metadata/LOCK");
+  std::filesystem::create_directory(dir / "data/metadata/LOCK");
+  const auto store = MetadataStore::Open(dir / "data");
+  ASSERT_FALSE(store.ok());
+  EXPECT_EQ(store.status().message().find("another farswap-server"),
+            absl::string_view::npos)
+      << store.status();
 }
 
 TEST(MetadataStoreTest, RefusesADirectoryInUse) {

@@ -1,7 +1,7 @@
 #include "server/pool.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "tests/server/temp_dir.h"
+#include "tests/server/tmpfs_mount.h"
 
 namespace farswap::server {
 namespace {
@@ -45,6 +46,7 @@ TEST_P(PoolKindTest, EmptiesWhatWasUsed) {
 
 TEST_P(PoolKindTest, ClustersAreAligned) {
   const auto pool = MustOpen(PoolName(), 4);
+  ASSERT_TRUE(pool->Erase().ok());
   EXPECT_EQ(reinterpret_cast<uintptr_t>(pool->Data(3)) % kPageBytes, 0u);
   EXPECT_EQ(pool->Data(3) - pool->Data(0),
             static_cast<ptrdiff_t>(3 * kClusterBytes));
@@ -126,6 +128,10 @@ TEST(PoolTest, SeesTruncationAndDamage) {
     EXPECT_EQ(pool->facts().file_clusters, 0u);
     EXPECT_EQ(pool->facts().recorded_clusters, 4u);
   }
+  // Looking has not mended it.
+  EXPECT_EQ(MustOpen(path, 4)->facts().file_clusters, 0u);
+  ASSERT_EQ(truncate(path.c_str(), kPoolHeaderBytes + 4 * kClusterBytes), 0);
+  EXPECT_EQ(MustOpen(path, 4)->facts().file_clusters, 4u);
   EXPECT_EQ(MustOpen(path, 4)->facts().backed_clusters, 0u);
   std::fstream(path, std::ios::in | std::ios::out).seekp(20) << "X";
   EXPECT_NE(MustOpen(path, 4)->facts().no_header.find("damaged"),
@@ -140,6 +146,43 @@ TEST(PoolTest, RefusesWhatIsNoPool) {
   EXPECT_EQ(std::filesystem::file_size(dir / "letter"), 8u);
   EXPECT_FALSE(Pool::Open({dir.path(), 1, false}).ok());
   EXPECT_FALSE(Pool::Open({dir / "no/such/place", 1, false}).ok());
+}
+
+// A disk image has zeros where a pool has its header; one of something that
+// was wiped at its beginning, or just allocated, has more of them.
+TEST(PoolTest, RefusesWhatMerelyBeginsWithZeros) {
+  TempDir dir;
+  const std::string path = dir / "disk.img";
+  for (const uint64_t at : {uint64_t{1080}, kPoolHeaderBytes - 2}) {
+    std::ofstream(path) << "";
+    ASSERT_EQ(truncate(path.c_str(), 64 << 20), 0);
+    std::fstream(path, std::ios::in | std::ios::out).seekp(at) << "\x53\xef";
+    EXPECT_FALSE(Pool::Open({path, 1, false}).ok()) << at;
+  }
+  std::ofstream(path) << "";
+  const int fd = open(path.c_str(), O_RDWR);
+  ASSERT_EQ(posix_fallocate(fd, 0, 8 << 20), 0);
+  close(fd);
+  EXPECT_FALSE(Pool::Open({path, 1, false}).ok());
+  // A file that is empty, sparse, or a first start's that was killed.
+  for (const uint64_t allocated : {uint64_t{0}, kPoolHeaderBytes}) {
+    std::ofstream(path) << "";
+    ASSERT_EQ(truncate(path.c_str(), 64 << 20), 0);
+    const int file = open(path.c_str(), O_RDWR);
+    if (allocated != 0) {
+      ASSERT_EQ(posix_fallocate(file, 0, static_cast<off_t>(allocated)), 0);
+    }
+    close(file);
+    EXPECT_TRUE(Pool::Open({path, 1, false}).ok()) << allocated;
+  }
+}
+
+TEST(PoolTest, ABootThatHasNoNameIsNotTheSame) {
+  PoolHeader header = MakePoolHeader("server", 1, 1);
+  EXPECT_TRUE(IsSameBoot(header, header.boot_id));
+  EXPECT_FALSE(IsSameBoot(header, "another"));
+  header.boot_id[0] = 0;
+  EXPECT_FALSE(IsSameBoot(header, ""));
 }
 
 TEST(PoolTest, RefusesASecondUser) {
@@ -165,23 +208,32 @@ TEST(PoolTest, RefusesMoreThanThereIsUnlessTold) {
 
 TEST(PoolTest, AFullFileSystemIsAnErrorOfBackAndNothingElse) {
   TempDir dir;
-  if (mount("none", dir.path().c_str(), "tmpfs", 0, "size=8m") != 0) {
+  const TmpfsMount tmpfs(dir / "tmpfs", "size=8m");
+  if (!tmpfs.mounted()) {
     GTEST_SKIP() << "NOT RUN: mounting a small tmpfs needs root";
   }
-  {
-    auto opened = Pool::Open({dir / "pool", 100, true});
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    Pool& pool = **opened;
-    ASSERT_TRUE(pool.Erase().ok());
-    ASSERT_TRUE(pool.Format("server", 1, 1).ok());
-    // 8 MiB: the header and three clusters.
-    EXPECT_EQ(pool.Back({10, 11, 12, 13, 14}), 3u);
-    std::memset(pool.Data(10), 1, 3 * kClusterBytes);
-    // What is freed can be had again.
-    ASSERT_TRUE(pool.Scrub(11, 1).ok());
-    EXPECT_EQ(pool.Back({14, 15}), 1u);
+  auto opened = Pool::Open({tmpfs / "pool", 100, true});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  Pool& pool = **opened;
+  ASSERT_TRUE(pool.Erase().ok());
+  ASSERT_TRUE(pool.Format("server", 1, 1).ok());
+  // 8 MiB: the header and three clusters.
+  EXPECT_EQ(pool.Back({10, 11, 12, 13, 14}), 3u);
+  std::memset(pool.Data(10), 1, 3 * kClusterBytes);
+  // What is freed can be had again.
+  ASSERT_TRUE(pool.Scrub(11, 1).ok());
+  EXPECT_EQ(pool.Back({14, 15}), 1u);
+}
+
+TEST(PoolTest, AFileSystemWithoutALimitHasRoom) {
+  TempDir dir;
+  const TmpfsMount tmpfs(dir / "tmpfs", "size=0");
+  const TmpfsMount huge(dir / "huge", "", "hugetlbfs");
+  if (!tmpfs.mounted() || !huge.mounted()) {
+    GTEST_SKIP() << "NOT RUN: mounting a tmpfs and a hugetlbfs needs root";
   }
-  EXPECT_EQ(umount(dir.path().c_str()), 0);
+  EXPECT_TRUE(Pool::Open({tmpfs / "pool", 4, false}).ok());
+  EXPECT_TRUE(Pool::Open({huge / "pool", 4, false}).ok());
 }
 
 }  // namespace

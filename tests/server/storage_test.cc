@@ -142,6 +142,57 @@ TEST_F(StorageTest, WhatIsNotGrantedIsEmptyAfterAKill) {
   EXPECT_EQ(ByteOf(grants[2]), 42);
 }
 
+TEST_F(StorageTest, AClusterThatIsGrantedTwiceIsDamageNotACrash) {
+  ASSERT_TRUE(Open().ok());
+  const auto grants = Allocate(OpenSession(), 1, 2);
+  const auto record = [&](const GrantRecord& grant) -> GrantRecord& {
+    return metadata_->grants[{grant.session, grant.request, grant.cluster}];
+  };
+  const GrantRecord second = record(grants[1]);
+  record(grants[1]).cluster = grants[0].cluster;
+  EXPECT_EQ(Open().code(), absl::StatusCode::kDataLoss);
+  record(grants[1]) = second;
+  EXPECT_TRUE(Open().ok());
+  record(grants[1]).generation = 0;
+  EXPECT_EQ(Open().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(StorageTest, ARefusedStartLeavesTheFileAsClean) {
+  ASSERT_TRUE(Open().ok());
+  const auto session = OpenSession();
+  const auto grants = Allocate(session, 1, 4);
+  ASSERT_TRUE(storage_->Close().ok());
+  const auto clean = [this] {
+    storage_.reset();
+    return (*Pool::Open(options_.pool))->facts().clean;
+  };
+  ASSERT_TRUE(clean());
+  options_.pool.clusters = 2;
+  EXPECT_FALSE(Open().ok());
+  EXPECT_TRUE(clean());
+  // Refused later, when the file has been taken over.
+  options_.pool.clusters = 8;
+  metadata_->failure = MemoryMetadata::Failure::kNotKept;
+  EXPECT_FALSE(Open().ok());
+  EXPECT_TRUE(clean());
+}
+
+TEST_F(StorageTest, ATruncatedFileIsNotGrownByAStartThatIsRefused) {
+  ASSERT_TRUE(Open().ok());
+  Allocate(OpenSession(), 1, 8);
+  storage_.reset();
+  const std::string path = dir_ / "pool";
+  const uint64_t cut = 5 * kClusterBytes;
+  ASSERT_EQ(truncate(path.c_str(), cut), 0);
+  { ASSERT_TRUE(Pool::Open(options_.pool).ok()); }
+  EXPECT_EQ(std::filesystem::file_size(path), cut);
+  metadata_->failure = MemoryMetadata::Failure::kNotKept;
+  EXPECT_FALSE(Open().ok());
+  metadata_->failure = MemoryMetadata::Failure::kNone;
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(log_.back().find("new incarnation"), 0u) << log_.back();
+}
+
 TEST_F(StorageTest, ACapacityBelowWhatIsGrantedIsRefused) {
   ASSERT_TRUE(Open().ok());
   const auto session = OpenSession();
