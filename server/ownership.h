@@ -8,11 +8,17 @@
 // A change whose commit failed has an unknown outcome. What it was about is
 // set aside, out of use, and released by Tick once the metadata was reopened.
 //
+// While the metadata is known not to accept changes, none is begun: what is
+// set aside is bounded by the calls that were under way when it failed.
+//
 // Locks, in this order: a session's ownership_mu, then limbo_mu_, then those
 // of the journal, the allocator and the session table, which are leaves.
 //
 // Thread-safe. Everything here may sync to a disk, but for KeepAlive: not for
 // the threads that serve puts and gets.
+//
+// ownership.cc grants and frees, ownership_sessions.cc opens to closes,
+// ownership_reclaim.cc takes from the silent, ownership_limbo.cc releases.
 #ifndef FARSWAP_SERVER_OWNERSHIP_H_
 #define FARSWAP_SERVER_OWNERSHIP_H_
 
@@ -42,6 +48,9 @@ inline constexpr size_t kMaxClientNameBytes = 128;
 // An older put that is under way copies at most 2 MiB; only a machine that
 // stands still takes longer.
 inline constexpr std::chrono::milliseconds kDrainBound{5'000};
+// Ticks come every second. If one comes later than this the server stood
+// still, and its clients' silence was its own.
+inline constexpr std::chrono::milliseconds kStallBound{2'000};
 
 class Ownership {
  public:
@@ -88,8 +97,8 @@ class Ownership {
                                 absl::Span<const GrantRecord> grants);
 
   // What time brings: reopens the metadata after a failure, releases what was
-  // set aside, takes sessions whose retention is over. To be called about
-  // once a second, by one thread.
+  // set aside, ends sessions whose retention is over, and silent ones that
+  // own nothing. To be called about once a second, by one thread.
   void Tick();
 
   // No new sessions or grants.
@@ -109,7 +118,13 @@ class Ownership {
     std::vector<uint64_t> sessions;
     bool committed = false;
   };
+  // What became of an attempt to take a session. After kFailed no other is
+  // tried: whatever it was would end one silent session after another.
+  enum class Reclaimed { kReleased, kNotTaken, kFailed };
+  using Sessions = std::vector<std::shared_ptr<Session>>;
 
+  // Puts a new session into the table, if need be for one that fell silent.
+  bool Admit(const SessionRecord& record);
   absl::StatusOr<std::shared_ptr<Session>> FindAndEnter(uint64_t session,
                                                         uint32_t epoch);
   // Makes the grants durable and the session's.
@@ -122,16 +137,34 @@ class Ownership {
   // Next generations; the change makes their reservation durable if needed.
   uint64_t ReserveGenerations(uint64_t count, Change* change);
 
+  // Whether a session that is silent at `now` may be ended for that.
+  bool MayReclaim(Clock::Time now) const;
+  // Reclaimable sessions, those that were silent longest first.
+  Sessions Reclaimable(bool owners_only) const;
+  // Takes the first of these.
+  Reclaimed ReclaimOne(bool owners_only);
+  Reclaimed Reclaim(const std::shared_ptr<Session>& session);
+  void EndOverdue(const Sessions& silent);
+  void EndThoseThatOwnNothing(const Sessions& silent);
+  bool EndIfItOwnsNothing(const std::shared_ptr<Session>& session);
+  // Notices when the server stood still since the last call.
+  void Beat();
+
   // Ends the session, which is marked ended and whose ownership_mu is held.
   absl::StatusOr<uint32_t> Release(const std::shared_ptr<Session>& session);
-  // Takes the reclaimable session that was silent longest; false if none is.
-  bool ReclaimOne();
-  bool Reclaim(const std::shared_ptr<Session>& session);
   // Commits, empties, frees; sets aside what cannot be finished.
   absl::Status Finish(Limbo limbo);
-  absl::Status EmptyAndReturn(Limbo limbo);
+  absl::Status CommitRelease(const Limbo& limbo);
+  // What cannot be emptied stays in `limbo`, the rest is free.
+  absl::Status EmptyAndReturn(Limbo* limbo);
+  absl::Status ScrubAndReturn(std::vector<GrantRecord> grants,
+                              std::vector<GrantRecord>* left);
   void SetAside(Limbo limbo);
   void RetryLimbo();
+  // What to answer to a repeated call: whether an earlier release of these
+  // grants, or of all the session's, is still to be finished.
+  absl::Status Unfinished(uint64_t session,
+                          absl::Span<const GrantRecord> grants) const;
   // False while the metadata does not accept changes.
   bool MendMetadata();
 
@@ -140,12 +173,19 @@ class Ownership {
   const uint64_t incarnation_;
   std::atomic<bool> draining_{false};
 
+  // The last Beat, and from when on silence counts. The second is written
+  // first and read last: who sees the beat after a stall sees both.
+  std::atomic<Clock::Time> beat_;
+  std::atomic<Clock::Time> reclaim_from_;
+
   Mutex generation_mu_;
   uint64_t next_generation_ ABSL_GUARDED_BY(generation_mu_) = 0;
   // Durable: Restore and the commits that carry it see to that.
   uint64_t generation_bound_ ABSL_GUARDED_BY(generation_mu_) = 0;
 
   mutable Mutex limbo_mu_;
+  // Only appended to, but for RetryLimbo, which leaves an entry here until it
+  // is done: a repeated call has to find it.
   std::vector<Limbo> limbo_ ABSL_GUARDED_BY(limbo_mu_);
 };
 

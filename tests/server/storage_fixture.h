@@ -47,6 +47,14 @@ class StorageFixture : public ::testing::Test {
     return grants.value_or(std::vector<GrantRecord>{});
   }
 
+  // Time, with the server's ticks in it.
+  void Pass(std::chrono::seconds time) {
+    for (; time.count() > 0; time -= std::chrono::seconds(1)) {
+      clock_.Advance(std::chrono::seconds(1));
+      ownership().Tick();
+    }
+  }
+
   // The first byte of a granted cluster.
   char& ByteOf(const GrantRecord& grant) {
     return *storage_->pool().Data(grant.cluster);
