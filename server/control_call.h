@@ -1,4 +1,4 @@
-// One control call: waited for, carried out on an Executor, answered.
+// One control call: waited for, carried out, answered.
 #ifndef FARSWAP_SERVER_CONTROL_CALL_H_
 #define FARSWAP_SERVER_CONTROL_CALL_H_
 
@@ -18,6 +18,18 @@
 
 namespace farswap::server {
 
+// Where, and until when, a method's calls are carried out.
+enum class Conduct {
+  // On the thread that reads it, at once: it waits for nothing, and must not
+  // wait behind what does.
+  kAtOnce,
+  // On an executor; dropped if its deadline passes before its turn comes:
+  // nobody would learn of what it did, an epoch taken or a session opened.
+  kQueued,
+  // On an executor, however late: what it ends is wanted ended.
+  kQueuedLate,
+};
+
 // What the calls of one method share.
 template <typename Request, typename Response>
 struct ControlMethod {
@@ -30,6 +42,7 @@ struct ControlMethod {
   std::function<absl::Status(const grpc::ServerContext&, const Request&,
                              Response*)>
       handle;
+  Conduct conduct;
   Executor* executor;
   CallMetrics* metrics;
 };
@@ -51,7 +64,12 @@ class ControlCall : public Call {
     }
     start_ = std::chrono::steady_clock::now();
     if (Arrive()) Listen(method_, loop());
-    if (method_->executor->Submit([this] { Answer(); })) return;
+    if (method_->conduct == Conduct::kAtOnce) {
+      Answer();
+      return;
+    }
+    const auto turn = [this](bool run) { run ? TakeTurn() : TurnAway(); };
+    if (method_->executor->Submit(turn)) return;
     Finish(Refuse(Reason::kLimit, "too many calls are waiting"));
   }
 
@@ -59,6 +77,20 @@ class ControlCall : public Call {
   ControlCall(Method method, CallLoop* loop)
       : Call(loop), method_(std::move(method)), writer_(&context_) {
     method_->request(&context_, &request_, &writer_, queue(), this);
+  }
+
+  void TakeTurn() {
+    if (method_->conduct == Conduct::kQueued &&
+        context_.deadline() <= std::chrono::system_clock::now()) {
+      Finish(absl::DeadlineExceededError(
+          "the deadline passed before the call's turn came: nothing was done"));
+      return;
+    }
+    Answer();
+  }
+
+  void TurnAway() {
+    Finish(Refuse(Reason::kDraining, "the server is stopping"));
   }
 
   void Answer() { Finish(method_->handle(context_, request_, &response_)); }

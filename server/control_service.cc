@@ -40,11 +40,12 @@ std::chrono::milliseconds Milliseconds(
 // Binds a method of a service to its handler and begins to wait for calls.
 template <typename Request, typename Response, typename RequestNext,
           typename Handle>
-void Listen(CallLoop* loop, Executor* executor, CallMetrics* metrics,
-            RequestNext request_next, Handle handle) {
+void Listen(CallLoop* loop, Conduct conduct, Executor* executor,
+            CallMetrics* metrics, RequestNext request_next, Handle handle) {
   auto method = std::make_shared<ControlMethod<Request, Response>>();
   method->request = std::move(request_next);
   method->handle = std::move(handle);
+  method->conduct = conduct;
   method->executor = executor;
   method->metrics = metrics;
   ControlCall<Request, Response>::Listen(std::move(method), loop);
@@ -58,9 +59,9 @@ void ControlService::Register(grpc::ServerBuilder* builder) {
 }
 
 // A method's entry: its types have one stem, its handler another name.
-#define FARSWAP_LISTEN(service, name, handler)                                \
+#define FARSWAP_LISTEN(service, name, conduct, handler)                       \
   Listen<v1::name##Request, v1::name##Response>(                              \
-      loop, executor_, &metrics_->calls[k##name],                             \
+      loop, Conduct::conduct, executor_, &metrics_->calls[k##name],           \
       [this](auto* context, auto* request, auto* writer, auto* queue,         \
              void* tag) {                                                     \
         (service).Request##name(context, request, writer, queue, queue, tag); \
@@ -69,13 +70,15 @@ void ControlService::Register(grpc::ServerBuilder* builder) {
              auto* response) { return handler; })
 
 void ControlService::Start(CallLoop* loop) {
-  FARSWAP_LISTEN(sessions_, OpenSession, Open(request, response));
-  FARSWAP_LISTEN(sessions_, AttachSession,
+  FARSWAP_LISTEN(sessions_, OpenSession, kQueued, Open(request, response));
+  FARSWAP_LISTEN(sessions_, AttachSession, kQueued,
                  Attach(request, DeadlineOf(context), response));
-  FARSWAP_LISTEN(sessions_, KeepAlive, KeepAlive(request, response));
-  FARSWAP_LISTEN(sessions_, CloseSession, Close(request, response));
-  FARSWAP_LISTEN(clusters_, AllocateClusters, Allocate(request, response));
-  FARSWAP_LISTEN(clusters_, FreeClusters, Free(request, response));
+  FARSWAP_LISTEN(sessions_, KeepAlive, kAtOnce, KeepAlive(request, response));
+  FARSWAP_LISTEN(sessions_, CloseSession, kQueuedLate,
+                 Close(request, response));
+  FARSWAP_LISTEN(clusters_, AllocateClusters, kQueued,
+                 Allocate(request, response));
+  FARSWAP_LISTEN(clusters_, FreeClusters, kQueuedLate, Free(request, response));
 }
 
 #undef FARSWAP_LISTEN

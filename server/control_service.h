@@ -1,6 +1,8 @@
 // farswap.v1.SessionService and ClusterService: protobuf to Ownership and
 // back. Calls arrive on the data port's queue and are carried out on an
 // Executor, since they may sync to a disk: they never hold up a put or get.
+// KeepAlive alone, two short locks, is answered where it arrives: behind a
+// disk that is slow it would come too late, and live clients look silent.
 #ifndef FARSWAP_SERVER_CONTROL_SERVICE_H_
 #define FARSWAP_SERVER_CONTROL_SERVICE_H_
 

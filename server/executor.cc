@@ -8,27 +8,45 @@ Executor::Executor(int threads, size_t max_queued) : max_queued_(max_queued) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
-bool Executor::Submit(std::function<void()> work) {
-  MutexLock lock(&mu_);
-  if (stopping_ || queue_.size() >= max_queued_) return false;
-  queue_.push_back(std::move(work));
-  changed_.Signal();
+bool Executor::Submit(Work work) {
+  {
+    MutexLock lock(&mu_);
+    if (!stopping_) {
+      if (queue_.size() >= max_queued_) return false;
+      queue_.push_back(std::move(work));
+      changed_.Signal();
+      return true;
+    }
+  }
+  work(false);
   return true;
 }
 
-void Executor::Stop() {
+size_t Executor::queued() const {
+  MutexLock lock(&mu_);
+  return queue_.size();
+}
+
+void Executor::Abandon() {
+  std::deque<Work> abandoned;
   {
     MutexLock lock(&mu_);
     stopping_ = true;
+    abandoned.swap(queue_);
     changed_.SignalAll();
   }
+  for (const Work& work : abandoned) work(false);
+}
+
+void Executor::Stop() {
+  Abandon();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
 
 void Executor::Run() {
   for (;;) {
-    std::function<void()> work;
+    Work work;
     {
       MutexLock lock(&mu_);
       while (queue_.empty() && !stopping_) changed_.Wait(&mu_);
@@ -36,7 +54,7 @@ void Executor::Run() {
       work = std::move(queue_.front());
       queue_.pop_front();
     }
-    work();
+    work(true);
   }
 }
 

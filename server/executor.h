@@ -1,4 +1,6 @@
 // A few threads for calls that may wait for a disk, and a bounded queue.
+//
+// Thread-safe, but for Stop.
 #ifndef FARSWAP_SERVER_EXECUTOR_H_
 #define FARSWAP_SERVER_EXECUTOR_H_
 
@@ -19,19 +21,29 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
   ~Executor() { Stop(); }
 
-  // False if the queue is full, or after Stop: the work is not done.
-  bool Submit(std::function<void()> work);
+  // Called once: with true by a thread of the executor, or with false, by
+  // whoever abandons it, if it is not to be done any more.
+  using Work = std::function<void(bool run)>;
 
-  // Returns when all the work that was submitted is done.
+  // False if the queue is full: the work is not called.
+  bool Submit(Work work);
+
+  // For tests: what waits for its turn.
+  size_t queued() const;
+
+  // Abandons what is queued, and all that comes.
+  void Abandon();
+
+  // Then waits for what is being done, one piece a thread.
   void Stop();
 
  private:
   void Run();
 
   const size_t max_queued_;
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar changed_;
-  std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
+  std::deque<Work> queue_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;
 };

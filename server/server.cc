@@ -29,6 +29,7 @@ namespace {
 constexpr int kControlThreads = 4;
 constexpr size_t kMaxQueuedControlCalls = 1024;
 constexpr std::chrono::milliseconds kTickPeriod{1'000};
+constexpr std::chrono::milliseconds kFarewell{100};
 
 }  // namespace
 
@@ -183,6 +184,9 @@ absl::Status Server::Impl::Stop(std::chrono::milliseconds grace) {
     // gRPC's own grace waits for every client to hang up, which an idle one
     // may not do: the calls are waited for here, and what is left cancelled.
     loop->Quiesce(std::chrono::steady_clock::now() + grace);
+    // Whose turn has not come is told so, and has a moment to hear it.
+    executor->Abandon();
+    loop->Quiesce(std::chrono::steady_clock::now() + kFarewell);
     data_server->Shutdown(std::chrono::system_clock::now());
     executor->Stop();
   }

@@ -43,29 +43,31 @@ class Client {
     folios_ = v1::FolioService::NewStub(channel);
   }
 
-  static std::unique_ptr<grpc::ClientContext> Context() {
+  using Time = std::chrono::milliseconds;
+  static constexpr Time kLong{20'000};
+
+  static std::unique_ptr<grpc::ClientContext> Context(Time time = kLong) {
     auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::seconds(20));
+    context->set_deadline(std::chrono::system_clock::now() + time);
     context->set_wait_for_ready(true);
     return context;
   }
 
-  grpc::Status Open() {
+  grpc::Status Open(Time time = kLong) {
     v1::OpenSessionRequest request;
     request.set_protocol_version(1);
     const auto status =
-        sessions_->OpenSession(Context().get(), request, &session_);
+        sessions_->OpenSession(Context(time).get(), request, &session_);
     epoch_ = session_.epoch();
     return status;
   }
-  grpc::Status Attach() {
+  grpc::Status Attach(Time time = kLong) {
     v1::AttachSessionRequest request;
     request.set_session_id(session_.session_id());
     request.set_incarnation(session_.incarnation());
     v1::AttachSessionResponse response;
     const auto status =
-        sessions_->AttachSession(Context().get(), request, &response);
+        sessions_->AttachSession(Context(time).get(), request, &response);
     if (status.ok()) epoch_ = response.epoch();
     return status;
   }
@@ -89,12 +91,19 @@ class Client {
     *freed = response.freed();
     return status;
   }
-  grpc::Status Close() {
+  grpc::Status KeepAlive(Time time = kLong) {
+    v1::KeepAliveRequest request;
+    request.set_session_id(session_.session_id());
+    request.set_epoch(epoch_);
+    v1::KeepAliveResponse response;
+    return sessions_->KeepAlive(Context(time).get(), request, &response);
+  }
+  grpc::Status Close(Time time = kLong) {
     v1::CloseSessionRequest request;
     request.set_session_id(session_.session_id());
     request.set_epoch(epoch_);
     v1::CloseSessionResponse response;
-    return sessions_->CloseSession(Context().get(), request, &response);
+    return sessions_->CloseSession(Context(time).get(), request, &response);
   }
   v1::PutFoliosRequest PutRequest() const {
     v1::PutFoliosRequest request;

@@ -3,11 +3,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mount.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +18,7 @@
 #include "tests/server/server_client.h"
 #include "tests/server/server_process.h"
 #include "tests/server/temp_dir.h"
+#include "tests/server/tmpfs_mount.h"
 
 namespace farswap::server {
 namespace {
@@ -48,11 +46,9 @@ class ServerTest : public ::testing::Test {
     const int status = server_->End(signal_number);
     EXPECT_EQ(status, signal_number == SIGKILL ? 128 + SIGKILL : 0)
         << server_->errors();
-    auto next = std::make_unique<ServerProcess>(
-        std::vector<std::string>{Options()[0], Options()[1], Options()[2],
-                                 "--listen=" + server_->data()});
-    ASSERT_TRUE(next->ready());
-    server_ = std::move(next);
+    // On another port: by now the old one may be somebody else's.
+    server_ = std::make_unique<ServerProcess>(Options());
+    ASSERT_TRUE(server_->ready());
     client_->Connect(server_->data());
   }
 
@@ -316,27 +312,23 @@ TEST(ServerOptionsTest, WrongOnesEndItWithTwoAndOneLine) {
 
 TEST(ServerFullTest, AFullTmpfsIsResourceExhausted) {
   TempDir dir;
-  const std::string mounted = dir / "tmpfs";
-  std::filesystem::create_directory(mounted);
-  if (mount("none", mounted.c_str(), "tmpfs", 0, "size=8m") != 0) {
+  const TmpfsMount tmpfs(dir / "tmpfs", "size=8m");
+  if (!tmpfs.mounted()) {
     GTEST_SKIP() << "NOT RUN: mounting a small tmpfs needs root";
   }
-  {
-    ServerProcess server({"--data-dir=" + (dir / "data"),
-                          "--pool=" + mounted + "/pool", "--capacity=1GiB",
-                          "--allow-overcommit"});
-    ASSERT_TRUE(server.ready());
-    Client client(server.data());
-    ASSERT_TRUE(client.Open().ok());
-    v1::AllocateClustersResponse granted;
-    ASSERT_TRUE(client.Allocate(1, 256, &granted).ok());
-    EXPECT_EQ(granted.grants_size(), 3);
-    const grpc::Status full = client.Allocate(2, 1, &granted);
-    EXPECT_EQ(full.error_code(), grpc::RESOURCE_EXHAUSTED);
-    EXPECT_EQ(ReasonOf(full), v1::REASON_POOL_FULL);
-    EXPECT_EQ(server.End(SIGTERM), 0);
-  }
-  EXPECT_EQ(umount(mounted.c_str()), 0);
+  ServerProcess server({"--data-dir=" + (dir / "data"),
+                        "--pool=" + (tmpfs / "pool"), "--capacity=1GiB",
+                        "--allow-overcommit"});
+  ASSERT_TRUE(server.ready());
+  Client client(server.data());
+  ASSERT_TRUE(client.Open().ok());
+  v1::AllocateClustersResponse granted;
+  ASSERT_TRUE(client.Allocate(1, 256, &granted).ok());
+  EXPECT_EQ(granted.grants_size(), 3);
+  const grpc::Status full = client.Allocate(2, 1, &granted);
+  EXPECT_EQ(full.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(full), v1::REASON_POOL_FULL);
+  EXPECT_EQ(server.End(SIGTERM), 0);
 }
 
 }  // namespace
