@@ -75,6 +75,29 @@ void AddShared(FolioBatch batch, std::vector<grpc::Slice>* slices) {
 
 }  // namespace
 
+// A call's place among its session's, for as long as the call lasts.
+class DataService::Place {
+ public:
+  Place() = default;
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() {
+    if (session_ != nullptr) session_->LeavePlace();
+  }
+
+  absl::Status Take(const std::shared_ptr<Session>& session) {
+    if (!session->TakePlace(kMaxInFlightOfSession)) {
+      return Refuse(Reason::kLimit,
+                    "too many puts and gets of the session are under way");
+    }
+    session_ = session;
+    return absl::OkStatus();
+  }
+
+ private:
+  std::shared_ptr<Session> session_;
+};
+
 // One put or get, from waiting for it to having answered it.
 class DataService::FolioCall : public Call {
  public:
@@ -113,8 +136,8 @@ class DataService::FolioCall : public Call {
       return Refuse(Reason::kLimit,
                     "too many puts and gets are under way on this server");
     }
-    return method_ == kPutFolios ? service_->Put(request_, response)
-                                 : service_->Get(request_, response);
+    return method_ == kPutFolios ? service_->Put(request_, &place_, response)
+                                 : service_->Get(request_, &place_, response);
   }
 
   void Answer() {
@@ -135,6 +158,7 @@ class DataService::FolioCall : public Call {
   grpc::ServerContext context_;
   grpc::ByteBuffer request_;
   grpc::ServerAsyncResponseWriter<grpc::ByteBuffer> writer_;
+  Place place_;
   absl::StatusCode code_ = absl::StatusCode::kOk;
   std::chrono::steady_clock::time_point start_;
 };
@@ -154,7 +178,7 @@ void DataService::Start(CallLoop* loop) {
   }
 }
 
-absl::Status DataService::Put(const grpc::ByteBuffer& request,
+absl::Status DataService::Put(const grpc::ByteBuffer& request, Place* place,
                               grpc::ByteBuffer* response) const {
   WireMessage message;
   absl::Status status = message.Init(request);
@@ -166,6 +190,8 @@ absl::Status DataService::Put(const grpc::ByteBuffer& request,
   const absl::StatusOr<FolioBatch> batch = store_->BeginPut(
       header.session_id, header.epoch, Names(header), body.remaining());
   if (!batch.ok()) return batch.status();
+  status = place->Take(batch->session());
+  if (!status.ok()) return status;
   for (const FolioBatch::Piece& piece : batch->pieces()) {
     // The body was found as long as the folios are.
     if (!body.CopyTo(piece.data, piece.bytes)) {
@@ -178,7 +204,7 @@ absl::Status DataService::Put(const grpc::ByteBuffer& request,
   return absl::OkStatus();
 }
 
-absl::Status DataService::Get(const grpc::ByteBuffer& request,
+absl::Status DataService::Get(const grpc::ByteBuffer& request, Place* place,
                               grpc::ByteBuffer* response) const {
   WireMessage message;
   absl::Status status = message.Init(request);
@@ -189,6 +215,8 @@ absl::Status DataService::Get(const grpc::ByteBuffer& request,
   absl::StatusOr<FolioBatch> batch =
       store_->BeginGet(header.session_id, header.epoch, Names(header));
   if (!batch.ok()) return batch.status();
+  status = place->Take(batch->session());
+  if (!status.ok()) return status;
   const size_t bytes = batch->bytes();
   std::vector<grpc::Slice> slices;
   slices.push_back(EncodeGetResponseHeader(bytes));

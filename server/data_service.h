@@ -25,6 +25,12 @@ namespace farswap::server {
 inline constexpr int kMaxReceiveBytes = (2 << 20) + (64 << 10);
 // Puts and gets that arrived and are not yet answered. One holds up to 2 MiB.
 inline constexpr uint64_t kMaxInFlight = 512;
+// Of these, one session's: a client that does not read its answers leaves
+// room for others. A client of ours has at most 16 puts and a get a fault.
+inline constexpr uint32_t kMaxInFlightOfSession = 128;
+// And one connection's. A put's body is buffered before anybody sees it:
+// 64 x 2 MiB is the most that one connection can make the server hold.
+inline constexpr int kMaxInFlightOfConnection = 64;
 
 class DataService {
  public:
@@ -42,11 +48,12 @@ class DataService {
   using Service = v1::FolioService::WithRawMethod_PutFolios<
       v1::FolioService::WithRawMethod_GetFolios<v1::FolioService::Service>>;
   class FolioCall;
+  class Place;
 
   void Listen(Method method, CallLoop* loop);
-  absl::Status Put(const grpc::ByteBuffer& request,
+  absl::Status Put(const grpc::ByteBuffer& request, Place* place,
                    grpc::ByteBuffer* response) const;
-  absl::Status Get(const grpc::ByteBuffer& request,
+  absl::Status Get(const grpc::ByteBuffer& request, Place* place,
                    grpc::ByteBuffer* response) const;
 
   const FolioStore* const store_;

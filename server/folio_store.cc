@@ -79,7 +79,7 @@ FolioBatch& FolioBatch::operator=(FolioBatch&& other) noexcept {
   pinned_ = std::move(other.pinned_);
   bytes_ = std::exchange(other.bytes_, 0);
   session_ = std::move(other.session_);
-  epoch_ = other.epoch_;
+  put_epoch_ = std::exchange(other.put_epoch_, 0);
   other.pieces_.clear();
   other.pinned_.clear();
   return *this;
@@ -89,7 +89,7 @@ void FolioBatch::Release() {
   for (const uint64_t cluster : pinned_) clusters_->Unpin(cluster);
   pinned_.clear();
   pieces_.clear();
-  if (session_ != nullptr) session_->EndPut(epoch_);
+  if (put_epoch_ != 0) session_->EndPut(std::exchange(put_epoch_, 0));
   session_.reset();
 }
 
@@ -129,7 +129,7 @@ absl::StatusOr<FolioBatch> FolioStore::BeginPut(
   status = (*found)->BeginPut(epoch, clock_->Now());
   if (!status.ok()) return status;
   batch.session_ = *std::move(found);
-  batch.epoch_ = epoch;
+  batch.put_epoch_ = epoch;
   status = PinAll(session, folios, &batch);
   if (!status.ok()) return status;
   return batch;
@@ -141,10 +141,11 @@ absl::StatusOr<FolioBatch> FolioStore::BeginGet(
   FolioBatch batch;
   absl::Status status = CheckShape(folios, &batch.bytes_);
   if (!status.ok()) return status;
-  const auto found = Find(*sessions_, session, epoch);
+  auto found = Find(*sessions_, session, epoch);
   if (!found.ok()) return found.status();
   status = (*found)->Enter(epoch, clock_->Now());
   if (!status.ok()) return status;
+  batch.session_ = *std::move(found);
   status = PinAll(session, folios, &batch);
   if (!status.ok()) return status;
   return batch;

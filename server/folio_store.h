@@ -51,6 +51,8 @@ class FolioBatch {
   // The folios, in the order of the request.
   absl::Span<const Piece> pieces() const { return pieces_; }
   size_t bytes() const { return bytes_; }
+  // Whose they are.
+  const std::shared_ptr<Session>& session() const { return session_; }
 
  private:
   friend class FolioStore;
@@ -60,9 +62,9 @@ class FolioBatch {
   absl::InlinedVector<Piece, 8> pieces_;
   absl::InlinedVector<uint64_t, 8> pinned_;
   size_t bytes_ = 0;
-  // Of a put; null for a get.
   std::shared_ptr<Session> session_;
-  uint32_t epoch_ = 0;
+  // Of a put, which is under way in the session; 0 for a get.
+  uint32_t put_epoch_ = 0;
 };
 
 class FolioStore {

@@ -5,6 +5,7 @@
 #include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 
 #include <mutex>
@@ -51,15 +52,19 @@ void InitGrpcPlugins() {
   });
 }
 
-void ConfigureDataPort(grpc::ServerBuilder* builder) {
+void ConfigureDataPort(size_t message_bytes, grpc::ServerBuilder* builder) {
   Configure(builder);
+  // Near the bound gRPC reads in smaller pieces, then ends calls: the outcome
+  // of these is unknown to their clients, who repeat them.
+  grpc::ResourceQuota quota("farswap-data");
+  quota.Resize(message_bytes);
+  builder->SetResourceQuota(quota);
   builder->SetOption(std::make_unique<NoPlugins>());
   builder->SetOption(
       std::make_unique<grpc::HealthCheckServiceServerBuilderOption>(nullptr));
   builder->SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  // A put's body is buffered before anybody sees it: 64 x 2 MiB is the most
-  // that one connection can make the server hold.
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 64);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                              kMaxInFlightOfConnection);
 }
 
 void ConfigureAdminPort(grpc::ServerBuilder* builder) {

@@ -17,7 +17,8 @@ namespace farswap::server {
 // Once in a process, before the first builder.
 void InitGrpcPlugins();
 
-void ConfigureDataPort(grpc::ServerBuilder* builder);
+// `message_bytes`: what messages on their way in and out may take together.
+void ConfigureDataPort(size_t message_bytes, grpc::ServerBuilder* builder);
 void ConfigureAdminPort(grpc::ServerBuilder* builder);
 
 // Adds the port and starts; `address` is then the one that was picked.

@@ -42,6 +42,7 @@ struct Texts {
   std::string log_format = "text";
   size_t max_sessions = 4096;
   int data_threads = 2;
+  std::string message_memory = "1GiB";
 };
 
 std::string Environment(std::string option) {
@@ -93,6 +94,10 @@ void Define(CLI::App* app, Texts* texts) {
             "The most clients at a time", "N");
   AddOption(app, "data-threads", &texts->data_threads,
             "Threads that serve puts and gets, 1 to 16", "N");
+  AddOption(app, "message-memory", &texts->message_memory,
+            "What puts and gets on their way may take together, beside the "
+            "pool",
+            "SIZE");
   AddOption(app, "stop-grace", &texts->stop_grace,
             "How long calls under way may take to end on SIGTERM", "TIME");
   AddOption(app, "log-format", &texts->log_format,
@@ -129,6 +134,18 @@ absl::Status SetCapacity(const std::string& text, uint64_t* clusters) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--capacity: '", text, "' is out of range: write 2MiB to 1024TiB"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status SetMessageMemory(const std::string& text, size_t* to) {
+  const auto bytes = ParseSize(text);
+  if (!bytes.ok()) return About("message-memory", bytes.status());
+  // Below, a few clients' puts could not come in together.
+  if (*bytes < (uint64_t{64} << 20) || *bytes > (uint64_t{1} << 40)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--message-memory: '", text, "' is out of range: write 64MiB to 1TiB"));
+  }
+  *to = *bytes;
   return absl::OkStatus();
 }
 
@@ -172,6 +189,7 @@ absl::StatusOr<CommandLine> Convert(const Texts& texts) {
   Pool::Options pool{texts.pool, 0, texts.allow_overcommit};
   Ownership::Options ownership;
   ownership.max_sessions = texts.max_sessions;
+  size_t message_bytes = 0;
   CommandLine line;
   line.log_json = texts.log_format == "json";
   for (const absl::Status& status :
@@ -183,6 +201,7 @@ absl::StatusOr<CommandLine> Convert(const Texts& texts) {
         SetDuration("retention", texts.retention, &ownership.times.retention),
         SetDuration("fault-deadline-default", texts.fault_deadline,
                     &ownership.default_fault_deadline),
+        SetMessageMemory(texts.message_memory, &message_bytes),
         SetDuration("stop-grace", texts.stop_grace, &line.stop_grace)}) {
     if (!status.ok()) return status;
   }
@@ -191,7 +210,8 @@ absl::StatusOr<CommandLine> Convert(const Texts& texts) {
   if (!status.ok()) return status;
   line.options =
       ServerOptions{*listen, *admin,    *metrics,           texts.data_dir,
-                    pool,    ownership, texts.data_threads, nullptr};
+                    pool,    ownership, texts.data_threads, message_bytes,
+                    nullptr};
   return line;
 }
 

@@ -41,7 +41,7 @@ struct Server::Impl {
         metrics_address(options.metrics_listen) {}
 
   absl::Status OpenStorage(const ServerOptions& options);
-  absl::Status ListenForData(int threads);
+  absl::Status ListenForData(const ServerOptions& options);
   absl::Status ListenForAdmin();
   absl::Status ListenForMetrics();
   Gauges ReadGauges();
@@ -80,14 +80,14 @@ absl::Status Server::Impl::OpenStorage(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status Server::Impl::ListenForData(int threads) {
+absl::Status Server::Impl::ListenForData(const ServerOptions& options) {
   executor =
       std::make_unique<Executor>(kControlThreads, kMaxQueuedControlCalls);
   data = std::make_unique<DataService>(&storage->folios(), &metrics);
   control = std::make_unique<ControlService>(
       &storage->ownership(), executor.get(), &metrics, storage->server_id());
   grpc::ServerBuilder builder;
-  ConfigureDataPort(&builder);
+  ConfigureDataPort(options.message_bytes, &builder);
   data->Register(&builder);
   control->Register(&builder);
   loop = std::make_unique<CallLoop>(&builder);
@@ -96,7 +96,7 @@ absl::Status Server::Impl::ListenForData(int threads) {
   data_server = *std::move(server);
   data->Start(loop.get());
   control->Start(loop.get());
-  loop->Start(threads);
+  loop->Start(options.data_threads);
   return absl::OkStatus();
 }
 
@@ -206,7 +206,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(options)));
   Impl& impl = *server->impl_;
   absl::Status status = impl.OpenStorage(options);
-  if (status.ok()) status = impl.ListenForData(options.data_threads);
+  if (status.ok()) status = impl.ListenForData(options);
   if (status.ok()) status = impl.ListenForMetrics();
   if (status.ok()) status = impl.ListenForAdmin();
   if (!status.ok()) return status;

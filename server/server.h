@@ -26,6 +26,8 @@ struct ServerOptions {
   Ownership::Options ownership;
   // Threads that serve puts and gets: 1 .. 16.
   int data_threads = 2;
+  // What messages on their way in and out may take together: 64 MiB .. 1 TiB.
+  size_t message_bytes = size_t{1} << 30;
   // Takes lines for the operator, on any thread.
   std::function<void(const std::string&)> log;
 };

@@ -71,6 +71,12 @@ void Session::EndPut(uint32_t epoch) {
   if (--older_puts_ == 0) drained_.SignalAll();
 }
 
+bool Session::TakePlace(uint32_t most) {
+  if (places_.fetch_add(1, std::memory_order_relaxed) < most) return true;
+  LeavePlace();
+  return false;
+}
+
 uint32_t Session::RaiseEpoch() {
   MutexLock lock(&mu_);
   older_puts_ += puts_;

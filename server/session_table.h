@@ -15,6 +15,7 @@
 #define FARSWAP_SERVER_SESSION_TABLE_H_
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -55,6 +56,11 @@ class Session {
   absl::Status BeginPut(uint32_t epoch, Clock::Time now);
   void EndPut(uint32_t epoch);
 
+  // Takes one of the session's places for calls under way, of which it has
+  // `most`; false if none is left.
+  bool TakePlace(uint32_t most);
+  void LeavePlace() { places_.fetch_sub(1, std::memory_order_relaxed); }
+
   // Refuses every earlier epoch from now on; returns the new one.
   uint32_t RaiseEpoch();
   // Takes back the raise to `epoch`, of which nobody was told. Not done, and
@@ -88,6 +94,8 @@ class Session {
   const std::string client_name_;
   const std::chrono::milliseconds fault_deadline_;
   const LeaseTimes times_;
+
+  std::atomic<uint32_t> places_{0};
 
   Mutex ownership_mu_;
 

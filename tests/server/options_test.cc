@@ -17,7 +17,7 @@ TEST(OptionsTest, ReadsThemAll) {
        "--metrics-listen=0.0.0.0:9", "--data-dir=/d", "--pool=/p",
        "--capacity=5MiB", "--allow-overcommit", "--lease=1s", "--retention=2h",
        "--fault-deadline-default=1m", "--max-sessions=7", "--data-threads=3",
-       "--stop-grace=250ms", "--log-format=json"});
+       "--message-memory=64M", "--stop-grace=250ms", "--log-format=json"});
   ASSERT_TRUE(line.ok()) << line.status();
   const ServerOptions& options = *line->options;
   EXPECT_EQ(options.listen.path(), "/tmp/s");
@@ -32,6 +32,7 @@ TEST(OptionsTest, ReadsThemAll) {
   EXPECT_EQ(options.ownership.default_fault_deadline.count(), 60'000);
   EXPECT_EQ(options.ownership.max_sessions, 7u);
   EXPECT_EQ(options.data_threads, 3);
+  EXPECT_EQ(options.message_bytes, 64u << 20);
   EXPECT_EQ(line->stop_grace.count(), 250);
   EXPECT_TRUE(line->log_json);
 }
@@ -65,6 +66,9 @@ TEST(OptionsTest, SaysInOneLineWhatIsWrong) {
       {{"--data-dir=/d", "--capacity=64M", "--lease=1y"}, "--lease"},
       {{"--data-dir=/d", "--capacity=64M", "--retention=1s"}, "--retention"},
       {{"--data-dir=/d", "--capacity=64M", "--data-threads=0"}, "1 to 16"},
+      {{"--data-dir=/d", "--capacity=64M", "--message-memory=63M"},
+       "--message-memory"},
+      {{"--data-dir=/d", "--capacity=64M", "--message-memory=2T"}, "1TiB"},
       {{"--data-dir=/d", "--capacity=64M", "--data-threads=two"},
        "--data-threads"},
       {{"--data-dir=/d", "--capacity=64M", "--max-sessions=0"}, "1000000"},
