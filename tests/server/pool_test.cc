@@ -225,16 +225,21 @@ TEST(PoolTest, AFullFileSystemIsAnErrorOfBackAndNothingElse) {
   EXPECT_EQ(pool.Back({14, 15}), 1u);
 }
 
-TEST(PoolTest, AFileSystemWithoutALimitHasRoom) {
+class PoolRoomTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(PoolRoomTest, AFileSystemWithoutALimitHasRoom) {
   TempDir dir;
-  const TmpfsMount tmpfs(dir / "tmpfs", "size=0");
-  const TmpfsMount huge(dir / "huge", "", "hugetlbfs");
-  if (!tmpfs.mounted() || !huge.mounted()) {
-    GTEST_SKIP() << "NOT RUN: mounting a tmpfs and a hugetlbfs needs root";
+  const bool huge = std::string(GetParam()) == "hugetlbfs";
+  const TmpfsMount mount(dir / "mount", huge ? "" : "size=0", GetParam());
+  if (!mount.mounted()) {
+    GTEST_SKIP() << "NOT RUN: mounting a " << GetParam() << " needs root";
   }
-  EXPECT_TRUE(Pool::Open({tmpfs / "pool", 4, false}).ok());
-  EXPECT_TRUE(Pool::Open({huge / "pool", 4, false}).ok());
+  EXPECT_TRUE(Pool::Open({mount / "pool", 4, false}).ok());
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, PoolRoomTest,
+                         ::testing::Values("tmpfs", "hugetlbfs"),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace farswap::server
