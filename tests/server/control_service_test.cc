@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <future>
 #include <thread>
 
 #include "tests/server/server_client.h"
@@ -39,17 +40,18 @@ class ControlServiceTest : public StorageFixture {
 
   // As a disk that does not answer: from here on nothing is carried out.
   void Occupy() {
-    disk_.Lock();
+    disk_ = std::promise<void>();
     busy_ = true;
-    ASSERT_TRUE(executor_.Submit([this](bool) { MutexLock lock(&disk_); }));
+    const std::shared_future<void> answer = disk_.get_future().share();
+    ASSERT_TRUE(executor_.Submit([answer](bool) { answer.wait(); }));
     while (executor_.queued() != 0) std::this_thread::yield();
   }
   void Release() {
-    disk_.Unlock();
+    disk_.set_value();
     busy_ = false;
   }
 
-  Mutex disk_;
+  std::promise<void> disk_;
   bool busy_ = false;
   Metrics metrics_;
   Executor executor_{1, 100};

@@ -242,7 +242,10 @@ TEST_F(OwnershipLimboTest, WhatIsBeingFinishedIsNotYetDone) {
   int asked = 0;
   metadata_->on_write = [&] {
     ++asked;
-    EXPECT_EQ(FreeReason(session, grants), Reason::kMetadataUnavailable);
+    std::thread repeat([&] {
+      EXPECT_EQ(FreeReason(session, grants), Reason::kMetadataUnavailable);
+    });
+    repeat.join();
   };
   ownership().Tick();
   metadata_->on_write = nullptr;
