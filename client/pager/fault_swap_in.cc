@@ -254,6 +254,11 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
   if (!done && !whole && order < kPmdOrder) {
     return InstallInPart(service, read);
   }
+  if (!done && !service->error.ok()) {
+    // In one step: who is woken before the page is lost would try in vain.
+    Fail(service, service->error, read);
+    return Turn::kDone;
+  }
   if (!done) {
     Abandon(service, read);
     return Turn::kAgain;
