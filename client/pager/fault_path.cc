@@ -23,11 +23,17 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 void FaultPath::Serve(const Fault& fault, SteadyTime start) {
   shared_.counters.faults.Add();
   shared_.counters.stages.queue.Record(Now() - start);
+  char* const page =
+      fault.address - reinterpret_cast<uintptr_t>(fault.address) % kPageBytes;
+  if (!serving_.Enter(fault.tid, page)) return;
   std::vector<Waiter> again;  // Allocates only if a read failed.
   ServeOne({.fault = fault, .start = start}, &again);
   for (size_t i = 0; i < again.size(); ++i) {
     const Waiter next = again[i];
     ServeOne(next, &again);
+  }
+  if (serving_.Leave(fault.tid, page)) {
+    (void)shared_.space->Wake(page, kPageBytes);
   }
 }
 

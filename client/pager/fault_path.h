@@ -35,6 +35,7 @@
 #include "client/pager/forget.h"
 #include "client/pager/read_ahead.h"
 #include "client/pager/reclaim.h"
+#include "client/pager/serving.h"
 #include "client/pager/shared.h"
 #include "client/pager/uffd.h"
 #include "client/pager/waiters.h"
@@ -229,6 +230,7 @@ class FaultPath {
   Shared& shared_;
   Reclaim& reclaim_;
   Forget forget_;
+  Serving serving_;
   Waiters waiters_;
   ReadAhead ahead_;
 };

@@ -27,9 +27,16 @@ struct Waiter {
 
 class Waiters {
  public:
-  // One a thread of the program that waits, so bounded by those.
+  // One a thread of the program that waits, so bounded by those: one that a
+  // signal woke, and that faults again, is there already.
   void Add(core::FolioId folio, const Waiter& waiter) {
     MutexLock lock(&mu_);
+    for (const Waiting& w : waiting_) {
+      if (w.folio == folio && w.waiter.fault.tid == waiter.fault.tid &&
+          w.waiter.fault.address == waiter.fault.address) {
+        return;
+      }
+    }
     waiting_.push_back({folio, waiter});
     count_.fetch_add(1, std::memory_order_relaxed);
   }
