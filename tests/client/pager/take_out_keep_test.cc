@@ -51,17 +51,27 @@ TEST_F(TakeOutKeepTest, AKeptFolioComesBackWithoutTheServer) {
   Fill();
   EXPECT_LE(group_->kept(), group_->keep_limit());
   EXPECT_LE(group_->usage(), group_->limit());
-  const PagerStats before = pager_->Stats();
-  transport_->Hold(Call::kGet);
-  ReadToFirstFault();
-  // Counted once the program goes on already.
-  EXPECT_TRUE(Eventually([&] {
-    return pager_->Stats().swpin_cached == before.swpin_cached + 1 &&
-           group_->Stats().active_pages == kPagesPerPart;
-  }));
-  EXPECT_EQ(pager_->Stats().refaults, before.refaults);
+  // Backwards: what went out last is kept, but for what was put out of order.
+  bool soft = false;
+  for (uint64_t page = kPages; page > 0 && !soft; --page) {
+    const PagerStats before = pager_->Stats();
+    EXPECT_TRUE(IsRight(page - 1));
+    if (pager_->Stats().faults == before.faults) continue;
+    // Counted once the program goes on already.
+    ASSERT_TRUE(Eventually([&] {
+      const PagerStats now = pager_->Stats();
+      return now.swpin_cached + now.refaults >
+             before.swpin_cached + before.refaults;
+    }));
+    soft = pager_->Stats().swpin_cached > before.swpin_cached;
+    if (soft) {
+      EXPECT_EQ(pager_->Stats().refaults, before.refaults);
+    }
+  }
+  EXPECT_TRUE(soft);
+  EXPECT_TRUE(Eventually(
+      [&] { return group_->Stats().active_pages >= kPagesPerPart; }));
   pager_->CheckInvariants();
-  transport_->Release(Call::kGet);
 }
 
 TEST_F(TakeOutKeepTest, KeptFoliosAreDroppedWithoutAPutWhenRoomIsNeeded) {
