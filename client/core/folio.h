@@ -31,7 +31,14 @@ inline constexpr FolioId kNoFolio = 0;
 inline constexpr int kFolioIdBits = 25;
 inline constexpr FolioId kMaxFolioId = (FolioId{1} << kFolioIdBits) - 1;
 
-enum class LruList : uint8_t { kNone, kInactive, kActive, kKept, kIsolated };
+enum class LruList : uint8_t {
+  kNone,
+  kInactive,
+  kActive,
+  kKept,
+  kPinned,
+  kIsolated
+};
 
 struct Folio {
   // Constant while the folio lives.

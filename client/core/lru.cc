@@ -27,6 +27,8 @@ Lru::List& Lru::ListOf(LruList list) {
       return active_;
     case LruList::kKept:
       return kept_;
+    case LruList::kPinned:
+      return pinned_;
     default:
       FARSWAP_CHECK(list == LruList::kInactive);
       return inactive_;
@@ -164,6 +166,31 @@ void Lru::Putback(Folio* folio, bool active) {
   }
 }
 
+// --- pinned folios ---
+
+bool Lru::Pin(Folio* folio) {
+  MutexLock lock(&mu_);
+  if (folio->lru != LruList::kInactive && folio->lru != LruList::kActive) {
+    return false;
+  }
+  RemoveLocked(folio);
+  AddLocked(folio, LruList::kPinned);
+  return true;
+}
+
+bool Lru::Unpin(Folio* folio) {
+  MutexLock lock(&mu_);
+  if (folio->lru != LruList::kPinned) return false;
+  RemoveLocked(folio);
+  ActivateLocked(folio);
+  return true;
+}
+
+bool Lru::IsPinned(const Folio* folio) const {
+  MutexLock lock(&mu_);
+  return folio->lru == LruList::kPinned;
+}
+
 // --- unmapped folios whose bytes are here ---
 
 void Lru::Keep(Folio* folio) {
@@ -269,6 +296,7 @@ void Lru::CheckInvariants(const MemoryGroup* group) const {
   CheckListLocked(inactive_, LruList::kInactive, group);
   CheckListLocked(active_, LruList::kActive, group);
   CheckListLocked(kept_, LruList::kKept, group);
+  CheckListLocked(pinned_, LruList::kPinned, group);
 }
 
 }  // namespace farswap::core

@@ -83,6 +83,13 @@ class Lru {
   // reference.
   void Putback(Folio* folio, bool active);
 
+  // --- pinned folios: mapped, but no victims ---
+  // False if it is neither inactive nor active.
+  bool Pin(Folio* folio);
+  // Back to the active list. False if it is not pinned.
+  bool Unpin(Folio* folio);
+  bool IsPinned(const Folio* folio) const;
+
   // --- unmapped folios whose bytes are here ---
   // REQUIRES: the folio is on no list; somebody has a reference until it is
   // off this one.
@@ -142,6 +149,7 @@ class Lru {
   List inactive_ ABSL_GUARDED_BY(mu_);
   List active_ ABSL_GUARDED_BY(mu_);
   List kept_ ABSL_GUARDED_BY(mu_);
+  List pinned_ ABSL_GUARDED_BY(mu_);
   // Halves of pages that active is still to give up: less than a folio's.
   uint64_t owed_halves_ ABSL_GUARDED_BY(mu_) = 0;
 };

@@ -28,6 +28,8 @@ MemoryGroup::MemoryGroup(FolioArena* folios, uint64_t limit_pages,
       swap_(kNoLimit, parent_ != nullptr ? &parent_->swap_ : nullptr),
       kept_(limit_pages / Lru::kKeptShare,
             parent_ != nullptr ? &parent_->kept_ : nullptr),
+      pins_(PinLimit(limit_pages),
+            parent_ != nullptr ? &parent_->pins_ : nullptr),
       lru_(folios) {
   FARSWAP_CHECK(depth_ <= kMaxDepth);
   if (parent_ == nullptr) return;
@@ -60,6 +62,7 @@ bool MemoryGroup::TryCharge(uint64_t pages, MemoryGroup** over) {
 void MemoryGroup::SetLimit(uint64_t limit_pages) {
   memory_.SetLimit(limit_pages);
   kept_.SetLimit(limit_pages / Lru::kKeptShare);
+  pins_.SetLimit(PinLimit(limit_pages));
 }
 
 SwapCharge MemoryGroup::TryChargeSwap(uint64_t pages, MemoryGroup** over) {
@@ -98,7 +101,9 @@ MemoryGroup* MemoryGroup::NeedsReclaim() {
 // --- LRU ---
 
 void MemoryGroup::LruDel(Folio* folio) {
-  if (lru_.Del(folio) == LruList::kKept) kept_.Uncharge(PagesOf(folio->order));
+  const LruList was = lru_.Del(folio);
+  if (was == LruList::kKept) kept_.Uncharge(PagesOf(folio->order));
+  if (was == LruList::kPinned) pins_.Uncharge(PagesOf(folio->order));
 }
 
 bool MemoryGroup::LruKeep(Folio* folio, MemoryGroup** over) {

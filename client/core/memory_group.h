@@ -149,6 +149,25 @@ class MemoryGroup {
   // The same, of all that this group keeps for that owner.
   uint64_t LruIsolateKeptOf(const void* owner, std::vector<Folio*>* victims);
 
+  // --- pins ---
+  // Pinned folios are never victims. How many pages may be is bounded, so that
+  // the others of the group, and of those above, have room.
+  enum class Pin {
+    kDone,
+    kBusy,    // Somebody isolated it, or it is pinned.
+    kNoRoom,  // It would be too much.
+  };
+  Pin LruPin(Folio* folio);
+  // Back to the active list. False if it is not pinned. (LruDel unpins too.)
+  bool LruUnpin(Folio* folio);
+  bool IsPinned(const Folio* folio) const { return lru_.IsPinned(folio); }
+  // Whether that many pages more might be pinned.
+  bool CanPin(uint64_t pages) const;
+  uint64_t pinned() const { return pins_.usage(); }  // Pages.
+  // As SetLimit; false, and nothing is changed, if more is pinned than that
+  // limit allows.
+  bool TrySetLimit(uint64_t limit_pages);
+
   // --- working set ---
   // The age to be kept in the shadow of a folio of that many pages that is
   // being evicted.
@@ -183,11 +202,15 @@ class MemoryGroup {
   MemoryGroup* GroupOf(const PageCounter* counter,
                        PageCounter MemoryGroup::*member);
 
+  // How much may be pinned under that limit.
+  static uint64_t PinLimit(uint64_t limit_pages);
+
   const std::shared_ptr<MemoryGroup> parent_;
   const int depth_;
   PageCounter memory_;
   PageCounter swap_;
   PageCounter kept_;
+  PageCounter pins_;
   Lru lru_;
 
   // A group's is taken before those of the groups below it.

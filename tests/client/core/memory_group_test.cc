@@ -18,8 +18,9 @@ class MemoryGroupTest : public testing::Test {
     group_.LruIsolate(pages, &victims);
     return victims;
   }
-  void Drop(Folio* folio) {
-    group_.LruDel(folio);
+  void Drop(Folio* folio) { Drop(folio, &group_); }
+  void Drop(Folio* folio, MemoryGroup* group) {
+    group->LruDel(folio);
     folios_.Put(folio);
   }
 
@@ -45,6 +46,62 @@ TEST_F(MemoryGroupTest, ALowerLimitTakesEffectAtTheNextCharge) {
   EXPECT_FALSE(group_.TryCharge(1));
   // 1000 used, 512 allowed: 488 too many, and high() of it to be free.
   EXPECT_EQ(group_.ReclaimTarget(), 488 + group_.high());
+}
+
+TEST_F(MemoryGroupTest, PinnedFoliosAreOnNoList) {
+  MemoryGroup group(&folios_, 4096);  // 2048 of them may be pinned.
+  Folio* folios[3];
+  for (Folio*& folio : folios) {
+    folio = folios_.Allocate(9, &group, nullptr, 0);
+    group.LruAdd(folio, /*active=*/false);
+  }
+  EXPECT_EQ(group.LruPin(folios[0]), MemoryGroup::Pin::kDone);
+  EXPECT_EQ(group.LruPin(folios[0]), MemoryGroup::Pin::kBusy);
+  std::vector<Folio*> victims;
+  EXPECT_EQ(group.LruIsolate(4096, &victims), 1024u);
+  EXPECT_EQ(victims, (std::vector<Folio*>{folios[1], folios[2]}));
+  EXPECT_FALSE(group.LruIsolateFolio(folios[0]));
+  EXPECT_EQ(group.LruPin(folios[1]), MemoryGroup::Pin::kBusy) << "isolated";
+  for (Folio* victim : victims) {
+    group.LruPutback(victim, /*active=*/false);
+    folios_.Put(victim);
+  }
+  EXPECT_TRUE(group.IsPinned(folios[0]));
+  EXPECT_EQ(group.pinned(), 512u);
+  EXPECT_TRUE(group.LruUnpin(folios[0]));
+  EXPECT_FALSE(group.LruUnpin(folios[0]));
+  EXPECT_EQ(group.Stats().active_pages, 512u);
+  EXPECT_EQ(group.LruPin(folios[1]), MemoryGroup::Pin::kDone);
+  group.CheckInvariants();
+  for (Folio* folio : folios) Drop(folio, &group);
+  EXPECT_EQ(group.pinned(), 0u) << "who goes is pinned no more";
+}
+
+TEST_F(MemoryGroupTest, PinsLeaveTheRestItsRoom) {
+  struct Case {
+    uint64_t limit, most;
+  } const cases[] = {
+      {2048, 0},                                          // 8 MiB: nothing.
+      {4096, 2048},                                       // All but 8 MiB.
+      {1 << 16, (1 << 16) - 4096},                        // But a 16th.
+      {uint64_t{1} << 28, (uint64_t{1} << 28) - 32768}};  // But 128 MiB.
+  for (const Case& c : cases) {
+    const MemoryGroup group(&folios_, c.limit);
+    EXPECT_TRUE(group.CanPin(c.most)) << c.limit;
+    EXPECT_FALSE(group.CanPin(c.most + 1)) << c.limit;
+    EXPECT_FALSE(group.CanPin(UINT64_MAX)) << c.limit;
+    // Reclaim comes to rest with as much pinned.
+    EXPECT_LE(group.high(), (c.limit - c.most) / 2) << c.limit;
+  }
+  MemoryGroup group(&folios_, 4096);
+  Folio* const folio = folios_.Allocate(9, &group, nullptr, 0);
+  group.LruAdd(folio, /*active=*/false);
+  ASSERT_EQ(group.LruPin(folio), MemoryGroup::Pin::kDone);
+  EXPECT_FALSE(group.TrySetLimit(2048 + 511));
+  EXPECT_EQ(group.limit(), 4096u);
+  EXPECT_TRUE(group.TrySetLimit(2048 + 512));
+  Drop(folio, &group);
+  EXPECT_TRUE(group.TrySetLimit(2048));
 }
 
 TEST_F(MemoryGroupTest, WatermarksByLimit) {
