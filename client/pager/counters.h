@@ -74,9 +74,10 @@ struct Counters {
   Counter swpout_bytes;
   Counter thp_swpin;
   std::array<Counter, kThpFallbacks> thp_swpin_fallback;  // By cause.
-  Counter swap_ra;       // Folios read before anyone faulted on them.
-  Counter swap_ra_hit;   // Of them: a fault came while they were read.
-  Counter takeout_busy;  // EBUSY, EINVAL, ...: left resident.
+  Counter swap_ra;           // Folios read before anyone faulted on them.
+  Counter swap_ra_hit;       // Of them: a fault came while they were read.
+  Counter prefetch_dropped;  // Pages asked for in vain: no room, too many.
+  Counter takeout_busy;      // EBUSY, EINVAL, ...: left resident.
   Counter checksum_errors;
   Counter pages_lost;
   Gauge resident_pages;  // Mapped in regions.

@@ -1,4 +1,6 @@
-// FaultPath: blocks that are read ahead of a stream.
+// FaultPath: what is read before a fault asks for it: ahead of a stream, or
+// because the program says so.
+#include <bit>
 #include <chrono>
 #include <vector>
 
@@ -14,30 +16,66 @@ constexpr std::chrono::seconds kAheadWait{2};
 }  // namespace
 
 ReadAhead::Step FaultPath::ReadBlock(Region* region, uint64_t block) {
-  std::vector<Waiter> again;
-  Service service;
-  service.region = region;
-  service.page = block * kPagesPerPmd;
-  service.fault.start = std::chrono::steady_clock::now();
-  service.fault.fault.address = region->AddressOf(service.page);
-  service.deadline = service.fault.start + kAheadWait;
-  service.again = &again;
-  service.ahead = true;
+  const uint64_t page = block * kPagesPerPmd;
   Plan plan;
   plan.orders = 1u << kPmdOrder;
   {
-    MutexLock lock(shared_.LockOf(region, service.page));
-    plan.word = region->map().Get(service.page);
+    MutexLock lock(shared_.LockOf(region, page));
+    plan.word = region->map().Get(page);
     const PageWord whole = region->map().GetBlock(block);
     // Not whole, or here already, or on its way: a fault knows best.
     if (region->dead() || whole.kind() != PageWord::Kind::kSwap) {
       return ReadAhead::Step::kDone;
     }
   }
-  if (!reclaim_.TryCharge(region->group(), kPagesPerPmd)) {
+  return ReadUnasked(region, page, plan);
+}
+
+ReadAhead::Step FaultPath::Prefetch(Region* region, uint64_t page, uint64_t end,
+                                    uint64_t* next) {
+  const core::MemoryGroup& group = *region->group();
+  const uint64_t block_end = AlignDown(page, kPagesPerPmd) + kPagesPerPmd;
+  Plan plan;
+  {
+    MutexLock lock(shared_.LockOf(region, page));
+    const PageWord block = region->map().GetBlock(page / kPagesPerPmd);
+    plan.word = region->map().Get(page);
+    *next = block.kind() == PageWord::Kind::kLeaf ? page + 1 : block_end;
+    if (region->dead() || plan.word.kind() != PageWord::Kind::kSwap) {
+      return ReadAhead::Step::kDone;
+    }
+    const bool whole = block.kind() == PageWord::Kind::kSwap &&
+                       page % kPagesPerPmd == 0 && block_end <= end &&
+                       group.limit() >= kMinBlocksForHuge * kPagesPerPmd;
+    const int order =
+        whole ? kPmdOrder : shared_.swap.PartOrder(plan.word.entry());
+    plan.orders = 1u << order;
+    *next = AlignDown(page, PagesOf(order)) + PagesOf(order);
+  }
+  // What reclaim keeps free is for faults.
+  const int order = std::bit_width(plan.orders) - 1;
+  if (group.usage() + PagesOf(order) + group.low() > group.limit()) {
     return ReadAhead::Step::kNoRoom;
   }
-  const ReadAhead::Step step = ReadCharged(&service, plan);
+  return ReadUnasked(region, page, plan);
+}
+
+ReadAhead::Step FaultPath::ReadUnasked(Region* region, uint64_t page,
+                                       const Plan& plan) {
+  std::vector<Waiter> again;
+  Service service;
+  service.region = region;
+  service.page = page;
+  service.fault.start = std::chrono::steady_clock::now();
+  service.fault.fault.address = region->AddressOf(page);
+  service.deadline = service.fault.start + kAheadWait;
+  service.again = &again;
+  service.ahead = true;
+  const int order = std::bit_width(plan.orders) - 1;
+  if (!reclaim_.TryCharge(region->group(), PagesOf(order))) {
+    return ReadAhead::Step::kNoRoom;
+  }
+  const ReadAhead::Step step = ReadCharged(&service, plan, order);
   for (size_t i = 0; i < again.size(); ++i) {
     const Waiter next = again[i];
     ServeOne(next, &again);
@@ -45,14 +83,15 @@ ReadAhead::Step FaultPath::ReadBlock(Region* region, uint64_t block) {
   return step;
 }
 
-ReadAhead::Step FaultPath::ReadCharged(Service* service, const Plan& plan) {
+ReadAhead::Step FaultPath::ReadCharged(Service* service, const Plan& plan,
+                                       int order) {
   Read read;
-  read.block = shared_.staging->GetFilled();
-  if (read.block.buffer == nullptr) {
+  if (order == kPmdOrder) read.block = shared_.staging->GetFilled();
+  if (order == kPmdOrder && read.block.buffer == nullptr) {
     service->region->group()->Uncharge(kPagesPerPmd);
     return ReadAhead::Step::kNoRoom;
   }
-  if (!Attach(service, plan, kPmdOrder, &read)) return ReadAhead::Step::kDone;
+  if (!Attach(service, plan, order, &read)) return ReadAhead::Step::kDone;
   const absl::Status status = Fetch(service, &read);
   if (!status.ok()) {
     // Nothing is lost: who came to wait finds out himself.

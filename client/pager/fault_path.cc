@@ -12,9 +12,6 @@ namespace {
 // Turns lost to races before a worker steps aside for who is faster.
 constexpr int kEagerTurns = 8;
 constexpr std::chrono::microseconds kStepAside{50};
-// A group that is smaller than this many blocks takes no 2 MiB folios: one
-// would push out too much of the rest.
-constexpr uint64_t kMinBlocksForHuge = 4;
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
@@ -23,6 +20,7 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 void FaultPath::Serve(const Fault& fault, SteadyTime start) {
   shared_.counters.faults.Add();
   shared_.counters.stages.queue.Record(Now() - start);
+  const Demand demand(&shared_.demand);
   char* const page =
       fault.address - reinterpret_cast<uintptr_t>(fault.address) % kPageBytes;
   if (!serving_.Enter(fault.tid, page)) return;

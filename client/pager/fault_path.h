@@ -54,6 +54,10 @@ inline bool IsSpuriousOom(const core::CacheAlloc& cache, core::SwapWord word) {
 
 class FaultPath {
  public:
+  // A group that is smaller than this many blocks takes no 2 MiB folios: one
+  // would push out too much of the rest.
+  static constexpr uint64_t kMinBlocksForHuge = 4;
+
   FaultPath(Shared* shared, Reclaim* reclaim)
       : shared_(*shared),
         reclaim_(*reclaim),
@@ -68,6 +72,11 @@ class FaultPath {
   // mapped, poisoned, or its thread has been woken to try again; or another
   // worker is about to do one of these.
   void Serve(const Fault& fault, SteadyTime start);
+
+  // Brings in what is in slots at that page, up to `end`, as nobody waits for
+  // it: not if there is no room. `*next`: where to go on.
+  ReadAhead::Step Prefetch(Region* region, uint64_t page, uint64_t end,
+                           uint64_t* next);
 
   // Reading ahead: on until it is stopped.
   ReadAhead& ahead() { return ahead_; }
@@ -130,7 +139,8 @@ class FaultPath {
 
   // Brings a block in that nobody waits for, as yet.
   ReadAhead::Step ReadBlock(Region* region, uint64_t block);
-  ReadAhead::Step ReadCharged(Service* service, const Plan& plan);
+  ReadAhead::Step ReadUnasked(Region* region, uint64_t page, const Plan& plan);
+  ReadAhead::Step ReadCharged(Service* service, const Plan& plan, int order);
   Turn TakeTurn(Service* service);
   Plan MakePlan(Service* service);
   // The slot has a folio. `held`: the lock of the fault's block.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/pager/fault_path.h"
 #include "client/pager/forget.h"
+#include "client/pager/hints.h"
 #include "client/pager/map_changes.h"
 #include "client/pager/mapping.h"
 #include "client/pager/reclaim.h"
@@ -53,6 +54,7 @@ class Pager::Impl final : public Workers::Handler {
                                        const RegionOptions& options);
   absl::Status DestroyRegion(Region* region);
   absl::StatusOr<uint64_t> PageOut(Region* region);
+  Hints& hints() { return *hints_; }
   PagerStats Stats() const;
   bool IsIdle() const;
   void CheckInvariants() const;
@@ -70,6 +72,7 @@ class Pager::Impl final : public Workers::Handler {
   std::unique_ptr<MapChanges> changes_;
   std::unique_ptr<Reclaim> reclaim_;
   std::unique_ptr<FaultPath> faults_;
+  std::unique_ptr<Hints> hints_;
   std::unique_ptr<Workers> workers_;
   std::vector<int> transport_tids_;
 
@@ -95,10 +98,12 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
   changes_ = std::make_unique<MapChanges>(&shared_);
   reclaim_ = std::make_unique<Reclaim>(&shared_, changes_.get());
   faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
+  hints_ = std::make_unique<Hints>(&shared_, reclaim_.get(), faults_.get());
   workers_ = std::make_unique<Workers>(uffd_.get(), this);
   transport_tids_ = shared_.transport->ThreadIds();
   absl::Status started = reclaim_->Start();
   if (started.ok()) started = faults_->ahead().Start();
+  if (started.ok()) started = hints_->Start();
   return started.ok() ? workers_->Start() : started;
 }
 
@@ -108,6 +113,7 @@ void Pager::Impl::Shutdown() {
   shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
   shared_.staging->Shutdown();
   faults_->ahead().Stop();
+  hints_->Stop();
   reclaim_->Stop();
   // Returns when the last put is done: it refers to staging and the tables.
   // Its zap of staging raises an event, so the workers still read.
@@ -121,7 +127,7 @@ void Pager::Impl::Shutdown() {
 void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
   const int tid = static_cast<int>(fault.tid);
   const bool own = workers_->IsWorker(fault.tid) || tid == reclaim_->tid() ||
-                   faults_->ahead().IsOwn(tid) ||
+                   faults_->ahead().IsOwn(tid) || tid == hints_->tid() ||
                    absl::c_linear_search(transport_tids_, tid);
   if (own || shared_.staging->Holds(fault.address)) DieOfOwnFault(fault);
   faults_->Serve(fault, read_at);
@@ -165,7 +171,12 @@ absl::Status Pager::Impl::SetGroupLimit(Group* group, uint64_t limit_bytes) {
   }
   const absl::Status enough = CheckLimit(limit_bytes);
   if (!enough.ok()) return enough;
-  held->SetLimit(limit_bytes / kPageBytes);
+  if (!held->TrySetLimit(limit_bytes / kPageBytes)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a local limit of ", limit_bytes, " bytes is too small beside the ",
+        held->pinned() * kPageBytes, " that are pinned; unpin some, or give ",
+        "8 MiB, or a sixteenth of it, more than they are"));
+  }
   reclaim_->Kick();
   return absl::OkStatus();
 }
@@ -247,12 +258,17 @@ absl::StatusOr<uint64_t> Pager::Impl::PageOut(Region* region) {
   if (keep == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }
-  return reclaim_->TakeOutRegion(region) * kPageBytes;
+  const uint64_t pages = region->length() / kPageBytes;
+  return reclaim_->TakeOutRange(region, 0, pages) * kPageBytes;
 }
 
 PagerStats Pager::Impl::Stats() const {
   PagerStats stats = SnapshotOf(shared_.counters);
   stats.retries = shared_.transport->Stats().retries;
+  MutexLock lock(&mu_);
+  for (const auto& group : groups_) {
+    stats.pinned_bytes += group->pinned() * kPageBytes;
+  }
   return stats;
 }
 
@@ -315,6 +331,8 @@ absl::Status Pager::DestroyRegion(Region* region) {
 absl::StatusOr<uint64_t> Pager::PageOut(Region* region) {
   return impl_->PageOut(region);
 }
+
+Hints& Pager::hints() { return impl_->hints(); }
 
 PagerStats Pager::Stats() const { return impl_->Stats(); }
 

@@ -40,6 +40,7 @@ struct PagerOptions {
 inline constexpr uint64_t kMinGroupBytes = uint64_t{8} << 20;
 
 class AddressSpace;
+class Hints;
 
 class Pager {
  public:
@@ -67,7 +68,8 @@ class Pager {
   absl::Status DestroyGroup(Group* group);
   // From now on that is the group's limit. A higher one gives room at once; a
   // lower one lets nothing more in, and background reclaim gets there at the
-  // wire's speed. InvalidArgument as for CreateGroup; then nothing changes.
+  // wire's speed. InvalidArgument as for CreateGroup, or if too much is pinned;
+  // then nothing changes.
   absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
 
   absl::StatusOr<Region*> CreateRegion(Group* group,
@@ -78,6 +80,9 @@ class Pager {
   // Takes all of the region out that will go, now: it is cold. Returns the
   // bytes. Waits for the wire as reclaim does.
   absl::StatusOr<uint64_t> PageOut(Region* region);
+
+  // What the program knows of its use of ranges.
+  Hints& hints();
 
   PagerStats Stats() const;
 

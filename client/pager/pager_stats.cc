@@ -54,6 +54,7 @@ PagerStats SnapshotOf(const Counters& c) {
   s.thp_swpin = c.thp_swpin.Get();
   s.swap_ra = c.swap_ra.Get();
   s.swap_ra_hit = c.swap_ra_hit.Get();
+  s.prefetch_dropped = c.prefetch_dropped.Get();
   s.takeout_busy = c.takeout_busy.Get();
   s.checksum_errors = c.checksum_errors.Get();
   s.pages_lost = c.pages_lost.Get();

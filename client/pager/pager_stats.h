@@ -46,10 +46,12 @@ struct PagerStats {
   uint64_t swap_ra = 0;
   uint64_t swap_ra_hit = 0;
   uint64_t takeout_busy = 0;
+  uint64_t pinned_bytes = 0;
+  uint64_t prefetch_dropped = 0;
   StageStats stages;
 };
 
-// What the transport counts is left as it is.
+// What the transport and the groups count is left as it is.
 PagerStats SnapshotOf(const Counters& counters);
 
 }  // namespace farswap::pager

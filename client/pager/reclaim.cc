@@ -102,11 +102,18 @@ uint64_t Reclaim::TakeOutOf(core::MemoryGroup* group, uint64_t pages,
   return taken;
 }
 
-uint64_t Reclaim::TakeOutRegion(Region* region) {
+bool Reclaim::Cut(Region* region, uint64_t page) {
+  const Grace::Hold hold(&shared_.grace);
+  uint64_t pages = 0;
+  core::Folio* const folio = Isolate(region, page, &pages);
+  return folio != nullptr && take_out_.Cut(folio);
+}
+
+uint64_t Reclaim::TakeOutRange(Region* region, uint64_t first, uint64_t end) {
   const SteadyTime until = Now() + shared_.fault_deadline;
   take_out_.DropKeptOf(region);
   uint64_t taken = 0;
-  for (uint64_t page = 0; page < region->length() / kPageBytes;) {
+  for (uint64_t page = first; page < end;) {
     const Grace::Hold hold(&shared_.grace);
     uint64_t pages = 1;
     core::Folio* const folio = Isolate(region, page, &pages);
@@ -130,11 +137,13 @@ core::Folio* Reclaim::Isolate(Region* region, uint64_t page, uint64_t* pages) {
   if (word.kind() == PageWord::Kind::kFolio) {
     core::Folio* const folio =
         shared_.folios.At(static_cast<core::FolioId>(word.value()));
-    *pages = PagesOf(folio->order);
+    *pages = folio->index + PagesOf(folio->order) - page;
     return folio->group->LruIsolateFolio(folio) ? folio : nullptr;
   }
   const PageWord block = region->map().GetBlock(page / kPagesPerPmd);
-  *pages = block.kind() == PageWord::Kind::kLeaf ? 1 : kPagesPerPmd;
+  *pages = block.kind() == PageWord::Kind::kLeaf
+               ? 1
+               : kPagesPerPmd - page % kPagesPerPmd;
   return nullptr;
 }
 

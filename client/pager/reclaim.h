@@ -55,9 +55,12 @@ class Reclaim {
   // No server grants more clusters: folios that come in leave their slots.
   bool swap_full() const { return clusters_.full(); }
 
-  // Takes every folio of the region out that will go, within the fault
-  // deadline. Returns the pages.
-  uint64_t TakeOutRegion(Region* region);
+  // Takes every folio of the pages [first, end) out that will go, within the
+  // fault deadline. Returns the pages.
+  uint64_t TakeOutRange(Region* region, uint64_t first, uint64_t end);
+  // Cuts the mapped folio of the page into smaller ones. False if it is on its
+  // way out, in somebody's hands, pinned, or a page already.
+  bool Cut(Region* region, uint64_t page);
 
   // --- kept folios (take_out.h) ---
   void DropKeptOf(Region* region) { take_out_.DropKeptOf(region); }

@@ -2,6 +2,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_SHARED_H_
 #define FARSWAP_CLIENT_PAGER_SHARED_H_
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 
@@ -16,6 +17,20 @@
 
 namespace farswap::pager {
 
+// Who serves a fault, counted while he does.
+class Demand {
+ public:
+  explicit Demand(std::atomic<int>* serving) : serving_(*serving) {
+    serving_.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~Demand() { serving_.fetch_sub(1, std::memory_order_relaxed); }
+  Demand(const Demand&) = delete;
+  Demand& operator=(const Demand&) = delete;
+
+ private:
+  std::atomic<int>& serving_;
+};
+
 struct Shared {
   // Constant after construction; each protects itself.
   std::chrono::milliseconds fault_deadline{60000};
@@ -28,6 +43,7 @@ struct Shared {
   RegionTable regions;
   BlockLocks locks;
   Counters counters;
+  std::atomic<int> demand{0};  // Faults being served: prefetch steps aside.
 
   Grace grace;  // Of regions' objects.
 

@@ -67,6 +67,10 @@ class TakeOut {
   // As UnkeepLocked, but it is dropped, and uncharged.
   char* DropLocked(core::Folio* folio);
 
+  // Cuts a folio that the caller isolated; takes over his reference. False if
+  // it stays as it is. REQUIRES: the caller is in Shared::grace.
+  bool Cut(core::Folio* folio);
+
   // Gives new slots to folios whose put found its cluster lost, as far as
   // there are any.
   void RehomeAll();

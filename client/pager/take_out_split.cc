@@ -24,6 +24,18 @@ TakeOut::Step TakeOut::RunParts(core::Folio* folio, SteadyTime until,
   return room ? Step::kSkipped : Step::kNoRoom;
 }
 
+bool TakeOut::Cut(core::Folio* folio) {
+  std::vector<core::Folio*> parts;
+  if (folio->order > 0) parts = Split(folio);
+  for (core::Folio* part : parts) {
+    part->group->LruPutback(part, /*active=*/false);
+    shared_.folios.Put(part);
+  }
+  folio->group->LruPutback(folio, /*active=*/true);
+  shared_.folios.Put(folio);
+  return !parts.empty();
+}
+
 std::vector<core::Folio*> TakeOut::Split(core::Folio* folio) {
   core::MemoryGroup* const group = folio->group;
   std::vector<core::Folio*> parts;

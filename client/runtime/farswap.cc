@@ -18,6 +18,7 @@
 #include "client/pager/pager.h"
 #include "client/pager/thread.h"
 #include "client/remote/grpc_transport.h"
+#include "client/runtime/handles.h"
 #include "client/runtime/metrics_page.h"
 #include "client/runtime/options.h"
 #include "client/runtime/sized_struct.h"
@@ -27,49 +28,8 @@
 #include "common/address.h"
 #include "common/units.h"
 
-// A child is destroyed before its parent, which counts its children.
-struct farswap_client {
-  std::unique_ptr<farswap::pager::Pager> pager;
-  // Asks the pager, so it ends first. Null: nobody listens.
-  std::unique_ptr<farswap::runtime::MetricsPage> metrics;
-  const pid_t process = getpid();
-  std::atomic<int> groups{0};
-};
-
-struct farswap_group {
-  farswap_client* client;
-  farswap::pager::Group* group;
-  std::atomic<int> regions{0};
-};
-
-struct farswap_region {
-  farswap_group* group;
-  farswap::pager::Region* region;
-};
-
 namespace farswap::runtime {
 namespace {
-
-// Our code does not throw, but the libraries below it may run out of memory,
-// and no exception may cross into C or end a thread.
-template <typename Body>
-absl::Status Guarded(Body&& body) noexcept {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
-  } catch (const std::exception& e) {
-    return absl::InternalError(e.what());
-  } catch (...) {
-    return absl::InternalError("unknown exception");
-  }
-}
-
-// Runs the body of a function of the API.
-template <typename Body>
-int Call(Body&& body) noexcept {
-  return Report(Guarded(body));
-}
 
 // Runs `body` where every signal is blocked. Threads begin with the mask of
 // their creator, and so do those that gRPC starts below: a handler of the
@@ -85,23 +45,6 @@ absl::Status WithoutSignals(Body&& body) {
   }
   thread->join();
   return result;
-}
-
-absl::Status Null(const char* what) {
-  return absl::InvalidArgumentError(absl::StrCat(what, " is NULL"));
-}
-
-absl::Status Forked() {
-  return absl::PermissionDeniedError(
-      "this process was forked from one that has far memory, and has none "
-      "itself until it executes a program");
-}
-
-// Whose memory and threads a client is of: a forked child has but a copy of
-// the handle, and what it would close is its parent's session.
-absl::Status Usable(const farswap_client* client) {
-  if (client == nullptr) return Null("client");
-  return client->process == getpid() ? absl::OkStatus() : Forked();
 }
 
 // gRPC that was used before a fork does not work after it.

@@ -181,6 +181,58 @@ FARSWAP_API int farswap_region_destroy(farswap_region* region);
 FARSWAP_API void* farswap_region_address(const farswap_region* region);
 FARSWAP_API uint64_t farswap_region_length(const farswap_region* region);
 
+/* Hints: what a program knows of its use of a range. `offset` and `bytes` are
+ * the region's, treated as by madvise(2): an offset that is no multiple of
+ * 4096 is -EINVAL, the length is rounded up to one, 0 bytes are nothing to do,
+ * and a range that reaches past the region is -ENOMEM. Ranges are exact: what
+ * is larger than a page is cut at their ends, so whole 2 MiB cost least. */
+
+/* Brings the range in and keeps it there: it counts against the group's limit
+ * and never goes out. May wait as a fault does. Pins do not nest.
+ *  -ENOMEM   8 MiB of the limit, or a sixteenth if that is more (at most 128
+ *            MiB), must stay unpinned
+ *  -ENODATA  a page is lost
+ *  -EAGAIN   a page was in use until the fault deadline
+ * Nothing is pinned then that was not before. */
+FARSWAP_API int farswap_region_pin(farswap_region* region, uint64_t offset,
+                                   uint64_t bytes);
+/* The range may go out again. Best the range that was pinned: a folio that
+ * reaches past it stays pinned. */
+FARSWAP_API int farswap_region_unpin(farswap_region* region, uint64_t offset,
+                                     uint64_t bytes);
+
+/* Asks for what is out, and returns at once. It comes in when no fault is being
+ * served, as long as there is room under the limit; what there is no room for,
+ * or what is beyond 64 such ranges at a time, is dropped and counted. */
+FARSWAP_API int farswap_region_prefetch(farswap_region* region, uint64_t offset,
+                                        uint64_t bytes);
+
+/* Takes the range out, now. What is pinned or in I/O stays. Waits for the wire
+ * as reclaim does, up to the fault deadline. */
+FARSWAP_API int farswap_region_cold(farswap_region* region, uint64_t offset,
+                                    uint64_t bytes);
+
+/* The range reads as zeros from now on, lost pages too. Its memory and its
+ * place on servers are freed, and nothing is written. What other threads write
+ * there meanwhile may be lost.
+ *  -EINVAL  a page is pinned; nothing is done */
+FARSWAP_API int farswap_region_discard(farswap_region* region, uint64_t offset,
+                                       uint64_t bytes);
+
+enum {
+  FARSWAP_PAGE_ZERO = 0,     /* Reads as zeros; takes no memory anywhere. */
+  FARSWAP_PAGE_RESIDENT = 1, /* Local. */
+  FARSWAP_PAGE_REMOTE = 2,   /* On a server, or on its way there. */
+  FARSWAP_PAGE_LOST = 3,     /* SIGBUS, or unmapped. */
+};
+
+/* Says of each 4 KiB page of the range what it is, as mincore(2): a byte a page
+ * to `pages`, which has (bytes + 4095) / 4096 of them. It may be otherwise by
+ * the time of the return. */
+FARSWAP_API int farswap_region_residency(const farswap_region* region,
+                                         uint64_t offset, uint64_t bytes,
+                                         unsigned char* pages);
+
 #define FARSWAP_ORDERS 10
 
 typedef struct {
@@ -223,9 +275,11 @@ typedef struct {
   uint64_t thp_swpin_fallback_zero;     /* A part of the block is zeros. */
   uint64_t thp_swpin_fallback_pmd;      /* It came, but was not mapped huge. */
   uint64_t thp_swpin_fallback_staging;  /* No 2 MiB of staging were free. */
-  uint64_t swap_ra;      /* Folios read before a fault asked for them. */
-  uint64_t swap_ra_hit;  /* Of them: one asked while they were read. */
-  uint64_t takeout_busy; /* Folios that would not go: pinned, protected. */
+  uint64_t swap_ra;          /* Folios read before a fault asked for them. */
+  uint64_t swap_ra_hit;      /* Of them: one asked while they were read. */
+  uint64_t pinned_bytes;     /* Of all groups, now. */
+  uint64_t prefetch_dropped; /* Pages asked for that there was no room for. */
+  uint64_t takeout_busy;     /* Folios that would not go: pinned, protected. */
   /* The stages of a fault, as how many and how long together: from reading its
    * message to serving it; its calls to servers, the check of their checksums,
    * the mapping, each by order; and all of it. */

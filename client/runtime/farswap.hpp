@@ -24,6 +24,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "farswap.h"
 
@@ -82,6 +83,32 @@ class Region {
     return static_cast<char*>(farswap_region_address(handle_.get()));
   }
   std::uint64_t size() const { return farswap_region_length(handle_.get()); }
+
+  // Hints on ranges: 0, or a negative errno; see farswap.h.
+  int Pin(std::uint64_t offset, std::uint64_t bytes) {
+    return farswap_region_pin(handle_.get(), offset, bytes);
+  }
+  int Unpin(std::uint64_t offset, std::uint64_t bytes) {
+    return farswap_region_unpin(handle_.get(), offset, bytes);
+  }
+  int Prefetch(std::uint64_t offset, std::uint64_t bytes) {
+    return farswap_region_prefetch(handle_.get(), offset, bytes);
+  }
+  int Cold(std::uint64_t offset, std::uint64_t bytes) {
+    return farswap_region_cold(handle_.get(), offset, bytes);
+  }
+  int Discard(std::uint64_t offset, std::uint64_t bytes) {
+    return farswap_region_discard(handle_.get(), offset, bytes);
+  }
+  // A FARSWAP_PAGE_* for each page of the range.
+  Result<std::vector<unsigned char>> Residency(std::uint64_t offset,
+                                               std::uint64_t bytes) const {
+    std::vector<unsigned char> pages(bytes / 4096 + (bytes % 4096 != 0));
+    const int result =
+        farswap_region_residency(handle_.get(), offset, bytes, pages.data());
+    if (result < 0) return Error::Last(result);
+    return pages;
+  }
 
  private:
   friend class Group;

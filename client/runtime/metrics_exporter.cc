@@ -80,6 +80,9 @@ constexpr Field kCounters[] = {
                    "Folios read before a fault asked for them."),
     FARSWAP_METRIC("readahead_hit_folios_total", swap_ra_hit,
                    "Of those: a fault asked while they were being read."),
+    FARSWAP_METRIC("prefetch_dropped_pages_total", prefetch_dropped,
+                   "Pages that the program asked to be brought in and that "
+                   "there was no room for."),
     FARSWAP_METRIC("takeout_busy_folios_total", takeout_busy,
                    "Folios that would not go out: pinned for I/O, locked or "
                    "protected. They stay local."),
@@ -97,6 +100,8 @@ constexpr Field kGauges[] = {
                    "Far memory that is local, of all groups."),
     FARSWAP_METRIC("resident_peak_bytes", resident_peak_bytes,
                    "The most that was local since the start."),
+    FARSWAP_METRIC("pinned_bytes", pinned_bytes,
+                   "Of what is local: pinned by the program."),
     FARSWAP_METRIC("remote_bytes", remote_bytes,
                    "Far memory that is on a server only."),
     FARSWAP_METRIC("remote_peak_bytes", remote_peak_bytes,

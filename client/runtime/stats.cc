@@ -50,6 +50,7 @@ void CopyStages(const pager::StageStats& from, farswap_stats* to) {
 void CopyGauges(const pager::PagerStats& from, farswap_stats* to) {
   to->resident_bytes = from.resident_bytes;
   to->resident_peak_bytes = from.resident_peak_bytes;
+  to->pinned_bytes = from.pinned_bytes;
   to->remote_bytes = from.remote_bytes;
   to->remote_peak_bytes = from.remote_peak_bytes;
   to->fault_ns_p50 = from.fault_ns_p50;
@@ -80,6 +81,7 @@ farswap_stats ToStats(const pager::PagerStats& from) {
   to.thp_swpin = from.thp_swpin;
   to.swap_ra = from.swap_ra;
   to.swap_ra_hit = from.swap_ra_hit;
+  to.prefetch_dropped = from.prefetch_dropped;
   to.takeout_busy = from.takeout_busy;
   to.retries = from.retries;
   to.checksum_errors = from.checksum_errors;

@@ -54,6 +54,8 @@ constexpr Field kFields[] = {
     FARSWAP_FIELD(thp_swpin_fallback_staging),
     FARSWAP_FIELD(swap_ra),
     FARSWAP_FIELD(swap_ra_hit),
+    FARSWAP_FIELD(pinned_bytes),
+    FARSWAP_FIELD(prefetch_dropped),
     FARSWAP_FIELD(takeout_busy),
     FARSWAP_FIELD(stage_queue_count),
     FARSWAP_FIELD(stage_queue_ns),

@@ -173,6 +173,11 @@ bool MemoryTransport::WaitHeld(Call call, size_t count) {
   }
 }
 
+size_t MemoryTransport::held(Call call) const {
+  MutexLock lock(&mu_);
+  return gates_[call].held;
+}
+
 void MemoryTransport::FailNext(Call call, const absl::Status& status,
                                int times) {
   MutexLock lock(&mu_);

@@ -75,6 +75,8 @@ class MemoryTransport final : public Transport {
   void ReleaseOne(Call call);
   // Waits until `count` calls of that kind are held. False after 30 s.
   bool WaitHeld(Call call, size_t count);
+  // How many are held now.
+  size_t held(Call call) const;
 
   // The next `times` calls of that kind end with `status`, nothing done.
   void FailNext(Call call, const absl::Status& status, int times);

@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "client/runtime/farswap.h"
@@ -118,6 +120,64 @@ TEST_F(FarswapApiTest, ALimitCanChange) {
   ASSERT_EQ(group->SetLimit(64 * kMiB), 0) << farswap_last_error();
   Fill(region->data(), region->size());
   EXPECT_EQ(client->Stats().resident_bytes, 32 * kMiB);
+}
+
+TEST_F(FarswapApiTest, HintsOfEachKind) {
+  auto client =
+      Client::Open({.servers = server_->address(), .staging_bytes = 8 * kMiB});
+  ASSERT_TRUE(client) << client.error().message();
+  auto group = client->CreateGroup(32 * kMiB);
+  ASSERT_TRUE(group) << group.error().message();
+  auto region = group->CreateRegion({.bytes = 16 * kMiB});
+  ASSERT_TRUE(region) << region.error().message();
+  Fill(region->data(), region->size());
+  const auto state = [&](uint64_t offset) {
+    auto pages = region->Residency(offset, 1);
+    return pages ? (*pages)[0] : 255;
+  };
+  ASSERT_EQ(region->Pin(0, 2 * kMiB), 0) << farswap_last_error();
+  EXPECT_EQ(client->Stats().pinned_bytes, 2 * kMiB);
+  ASSERT_EQ(region->Cold(0, 8 * kMiB), 0) << farswap_last_error();
+  EXPECT_EQ(state(0), FARSWAP_PAGE_RESIDENT);
+  EXPECT_EQ(state(4 * kMiB), FARSWAP_PAGE_REMOTE);
+  ASSERT_EQ(region->Unpin(0, 2 * kMiB), 0) << farswap_last_error();
+  ASSERT_EQ(region->Discard(8 * kMiB, 2 * kMiB), 0) << farswap_last_error();
+  EXPECT_EQ(state(8 * kMiB), FARSWAP_PAGE_ZERO);
+  EXPECT_EQ(region->data()[9 * kMiB], 0);
+  for (int i = 0; i < 3000 && state(4 * kMiB) != FARSWAP_PAGE_RESIDENT; ++i) {
+    // Until its put is done it is not to be read.
+    ASSERT_EQ(region->Prefetch(4 * kMiB, 2 * kMiB), 0) << farswap_last_error();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(state(4 * kMiB), FARSWAP_PAGE_RESIDENT);
+  EXPECT_EQ(WrongWords(region->data(), 8 * kMiB), 0u);
+}
+
+TEST_F(FarswapApiTest, HintsThatCannotBe) {
+  farswap_client* const client = Open();
+  farswap_group* const group = MakeGroup(client);
+  farswap_region* const region = MakeRegion(group, 4 * kMiB);
+  for (const auto hint :
+       {farswap_region_pin, farswap_region_unpin, farswap_region_prefetch,
+        farswap_region_cold, farswap_region_discard}) {
+    EXPECT_EQ(hint(nullptr, 0, 1), -EINVAL);
+    EXPECT_EQ(hint(region, 1, 4096), -EINVAL);
+    EXPECT_STREQ(farswap_last_error(),
+                 "offset is 1; it must be a multiple of 4096");
+    EXPECT_EQ(hint(region, 4096, 4 * kMiB), -ENOMEM);
+    EXPECT_EQ(hint(region, 4096, UINT64_MAX), -ENOMEM);
+    EXPECT_EQ(hint(region, 4 * kMiB, 0), 0) << farswap_last_error();
+  }
+  unsigned char page = 99;
+  EXPECT_EQ(farswap_region_residency(nullptr, 0, 1, &page), -EINVAL);
+  EXPECT_EQ(farswap_region_residency(region, 0, 1, nullptr), -EINVAL);
+  EXPECT_EQ(farswap_region_residency(region, 4 * kMiB, 1, &page), -ENOMEM);
+  EXPECT_EQ(page, 99);
+  // 8 MiB are the least a group can live in.
+  EXPECT_EQ(farswap_region_pin(region, 0, 1), -ENOMEM);
+  EXPECT_EQ(farswap_region_destroy(region), 0);
+  EXPECT_EQ(farswap_group_destroy(group), 0);
+  EXPECT_EQ(farswap_client_close(client), 0);
 }
 
 TEST_F(FarswapApiTest, AFailureLeavesNoHandleAndASentence) {
