@@ -1,0 +1,92 @@
+#include "tests/client/pager/call_counts.h"
+
+#include <dlfcn.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdarg>
+#include <cstring>
+
+namespace farswap::pager {
+namespace {
+
+std::atomic<uint64_t> ioctls, reads, polls, madvises, locks;
+
+void Count(std::atomic<uint64_t>* calls) {
+  char name[16] = {};
+  prctl(PR_GET_NAME, name);
+  if (std::strcmp(name, "farswap-fault") == 0) calls->fetch_add(1);
+}
+
+// The C library's function of that name, behind the one that is defined here.
+template <typename Function>
+Function* Real(std::atomic<Function*>* cached, const char* name) {
+  Function* real = cached->load(std::memory_order_acquire);
+  if (real == nullptr) {
+    real = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+    cached->store(real, std::memory_order_release);
+  }
+  return real;
+}
+
+using LockMutex = int(pthread_mutex_t*);
+using LockShared = int(pthread_rwlock_t*);
+std::atomic<LockMutex*> lock_mutex;
+std::atomic<LockShared*> lock_read, lock_write;
+
+}  // namespace
+
+CallCounts CallsOfWorkers() { return {ioctls, reads, polls, madvises, locks}; }
+
+}  // namespace farswap::pager
+
+namespace fp = farswap::pager;
+
+extern "C" {
+
+int ioctl(int fd, unsigned long request, ...) noexcept {
+  va_list args;
+  va_start(args, request);
+  void* const arg = va_arg(args, void*);
+  va_end(args);
+  fp::Count(&fp::ioctls);
+  return static_cast<int>(syscall(SYS_ioctl, fd, request, arg));
+}
+
+ssize_t read(int fd, void* to, size_t bytes) {
+  fp::Count(&fp::reads);
+  return syscall(SYS_read, fd, to, bytes);
+}
+
+int poll(pollfd* fds, nfds_t count, int timeout) {
+  fp::Count(&fp::polls);
+  return static_cast<int>(syscall(SYS_poll, fds, count, timeout));
+}
+
+int madvise(void* at, size_t bytes, int advice) noexcept {
+  fp::Count(&fp::madvises);
+  return static_cast<int>(syscall(SYS_madvise, at, bytes, advice));
+}
+
+int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  fp::Count(&fp::locks);
+  return fp::Real(&fp::lock_mutex, "pthread_mutex_lock")(mutex);
+}
+
+int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
+  fp::Count(&fp::locks);
+  return fp::Real(&fp::lock_read, "pthread_rwlock_rdlock")(lock);
+}
+
+int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
+  fp::Count(&fp::locks);
+  return fp::Real(&fp::lock_write, "pthread_rwlock_wrlock")(lock);
+}
+
+}  // extern "C"
