@@ -3,8 +3,6 @@
 #include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,7 +48,17 @@ namespace fp = farswap::pager;
 
 extern "C" {
 
-int ioctl(int fd, unsigned long request, ...) noexcept {
+// Defined under names of their own, and linked under those of the C library,
+// whose headers declare them with other parameters' names.
+int CountedIoctl(int fd, uint64_t request, ...) asm("ioctl");
+ssize_t CountedRead(int fd, void* to, size_t bytes) asm("read");
+int CountedPoll(pollfd* fds, nfds_t count, int timeout) asm("poll");
+int CountedMadvise(void* at, size_t bytes, int advice) asm("madvise");
+int CountedLock(pthread_mutex_t* mutex) asm("pthread_mutex_lock");
+int CountedReadLock(pthread_rwlock_t* lock) asm("pthread_rwlock_rdlock");
+int CountedWriteLock(pthread_rwlock_t* lock) asm("pthread_rwlock_wrlock");
+
+int CountedIoctl(int fd, uint64_t request, ...) {
   va_list args;
   va_start(args, request);
   void* const arg = va_arg(args, void*);
@@ -59,32 +67,32 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
   return static_cast<int>(syscall(SYS_ioctl, fd, request, arg));
 }
 
-ssize_t read(int fd, void* to, size_t bytes) {
+ssize_t CountedRead(int fd, void* to, size_t bytes) {
   fp::Count(&fp::reads);
   return syscall(SYS_read, fd, to, bytes);
 }
 
-int poll(pollfd* fds, nfds_t count, int timeout) {
+int CountedPoll(pollfd* fds, nfds_t count, int timeout) {
   fp::Count(&fp::polls);
   return static_cast<int>(syscall(SYS_poll, fds, count, timeout));
 }
 
-int madvise(void* at, size_t bytes, int advice) noexcept {
+int CountedMadvise(void* at, size_t bytes, int advice) {
   fp::Count(&fp::madvises);
   return static_cast<int>(syscall(SYS_madvise, at, bytes, advice));
 }
 
-int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+int CountedLock(pthread_mutex_t* mutex) {
   fp::Count(&fp::locks);
   return fp::Real(&fp::lock_mutex, "pthread_mutex_lock")(mutex);
 }
 
-int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
+int CountedReadLock(pthread_rwlock_t* lock) {
   fp::Count(&fp::locks);
   return fp::Real(&fp::lock_read, "pthread_rwlock_rdlock")(lock);
 }
 
-int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
+int CountedWriteLock(pthread_rwlock_t* lock) {
   fp::Count(&fp::locks);
   return fp::Real(&fp::lock_write, "pthread_rwlock_wrlock")(lock);
 }
