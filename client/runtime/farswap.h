@@ -207,8 +207,9 @@ FARSWAP_API int farswap_region_unpin(farswap_region* region, uint64_t offset,
 FARSWAP_API int farswap_region_prefetch(farswap_region* region, uint64_t offset,
                                         uint64_t bytes);
 
-/* Takes the range out, now. What is pinned or in I/O stays. Waits for the wire
- * as reclaim does, up to the fault deadline. */
+/* Takes the range out, now, in one pass: what is pinned, in I/O, or next to a
+ * change of the program's map stays. Waits for the wire as reclaim does, up to
+ * the fault deadline. */
 FARSWAP_API int farswap_region_cold(farswap_region* region, uint64_t offset,
                                     uint64_t bytes);
 

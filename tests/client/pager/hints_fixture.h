@@ -32,6 +32,18 @@ class HintsTest : public PagerTest {
     return static_cast<uint64_t>(
         std::count(pages.begin(), pages.end(), static_cast<uint8_t>(state)));
   }
+  // Takes all of the range out; returns the bytes. A hint's one pass leaves
+  // what a change of the map stands in the way of at that moment.
+  uint64_t Chill(uint64_t offset, uint64_t bytes) {
+    uint64_t taken = 0;
+    EXPECT_TRUE(Eventually([&] {
+      const auto once = hints().Cold(region(), offset, bytes);
+      EXPECT_TRUE(once.ok()) << once.status();
+      taken += once.value_or(0);
+      return Count(PageState::kRemote, offset, bytes) == bytes / kPageBytes;
+    }));
+    return taken;
+  }
   // Pages [first, end) hold their stamps.
   void ExpectFilled(const char* at, uint64_t first, uint64_t end) {
     for (uint64_t p = first; p < end; ++p) {

@@ -120,8 +120,7 @@ TEST_F(CostTest, OfA4KiBFault) {
     pages.push_back(block * kPagesPerPmd + 5);
     FillPage(at + pages.back() * kPageBytes, pages.back() + 1);
     // Alone, so that it is a folio of its own.
-    ASSERT_EQ(hints().Cold(region(), pages.back() * kPageBytes, 1).value(),
-              kPageBytes);
+    ASSERT_EQ(Chill(pages.back() * kPageBytes, kPageBytes), kPageBytes);
   }
   EXPECT_TRUE(Eventually([&] { return transport_->puts_under_way() == 0; }));
   const Cost cost = Measure("4 KiB", at, pages);

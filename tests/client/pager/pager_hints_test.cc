@@ -38,7 +38,7 @@ TEST_F(HintsTest, RangesAreTreatedAsByMadvise) {
 TEST_F(HintsTest, ResidencyTellsTheFourStates) {
   Start(32 * kMiB);
   char* const at = Filled(6 * kMiB);
-  ASSERT_TRUE(hints().Cold(region(), 2 * kMiB, 2 * kMiB).ok());
+  EXPECT_EQ(Chill(2 * kMiB, 2 * kMiB), 2 * kMiB);
   ASSERT_TRUE(hints().Discard(region(), 4 * kMiB, kPageBytes).ok());
   EXPECT_EQ(Count(PageState::kResident, 0, 2 * kMiB), 512u);
   EXPECT_EQ(Count(PageState::kRemote, 2 * kMiB, 2 * kMiB), 512u);
@@ -71,9 +71,7 @@ TEST_F(HintsTest, ColdGoesAndTheRestStays) {
     // From amid one part to amid another.
     constexpr uint64_t kFirst = 3 * kPageBytes + kMiB;
     constexpr uint64_t kBytes = 4 * kMiB + 5 * kPageBytes;
-    const auto taken = hints().Cold(region(), kFirst, kBytes);
-    ASSERT_TRUE(taken.ok()) << taken.status();
-    EXPECT_EQ(*taken, kBytes);
+    EXPECT_EQ(Chill(kFirst, kBytes), kBytes);
     EXPECT_EQ(Count(PageState::kRemote, kFirst, kBytes), kBytes / kPageBytes);
     EXPECT_EQ(Count(PageState::kRemote, 0, 8 * kMiB), kBytes / kPageBytes);
     EXPECT_EQ(pager_->Stats().remote_bytes, kBytes);
@@ -140,7 +138,7 @@ TEST_F(HintsTest, APinIsRefusedWhereTheLimitWouldNotHold) {
 TEST_F(HintsTest, APinOfALostPageLeavesNothingPinned) {
   Start(32 * kMiB);
   Filled(4 * kMiB);
-  ASSERT_TRUE(hints().Cold(region(), 2 * kMiB, 2 * kMiB).ok());
+  EXPECT_EQ(Chill(2 * kMiB, 2 * kMiB), 2 * kMiB);
   EXPECT_TRUE(Eventually([&] { return transport_->puts_under_way() == 0; }));
   transport_->LoseContents();
   EXPECT_EQ(hints().Pin(region(), 0, 4 * kMiB).code(),

