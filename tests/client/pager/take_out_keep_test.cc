@@ -107,7 +107,10 @@ TEST_F(TakeOutKeepTest, KeptFoliosSurviveLostContents) {
     ASSERT_TRUE(IsRight(page)) << page;
     ++right;
   }
-  EXPECT_GE(right, local);  // More, if some were on their way out.
+  // More, if some were on their way out; a few less, if some were between
+  // capture and put when they were counted, and others went from the kept ones
+  // for them.
+  EXPECT_GE(right + 4 * kPagesPerPart, local);
 }
 
 TEST_F(TakeOutKeepTest, ARegionGoesWithWhatIsKeptOfIt) {
