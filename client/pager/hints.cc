@@ -24,6 +24,8 @@ namespace {
 // How long it waits for a folio that is in somebody's hands before it looks
 // again: about as long as a put takes.
 constexpr std::chrono::milliseconds kMoment{1};
+// For the pager to hear of what the program does to the same range meanwhile.
+constexpr std::chrono::seconds kMapWait{1};
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
@@ -264,8 +266,12 @@ absl::Status Hints::Discard(Region* region, uint64_t offset, uint64_t bytes) {
         "a page of the range is pinned; unpin it before it is discarded");
   }
   for (uint64_t p = range->first; p < range->end; p = BlockEnd(p, range->end)) {
-    const absl::Status status =
-        DiscardBlock(region, p, BlockEnd(p, range->end));
+    const SteadyTime until = Now() + kMapWait;
+    absl::Status status = DiscardBlock(region, p, BlockEnd(p, range->end));
+    while (absl::IsUnavailable(status) && Now() < until) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      status = DiscardBlock(region, p, BlockEnd(p, range->end));
+    }
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -278,10 +284,18 @@ absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end) {
     if (folio != nullptr && folio->group->IsPinned(folio)) {
       return absl::InvalidArgumentError("a page was pinned meanwhile");
     }
+    // What is there now is not ours to discard.
+    if (region->map().Get(p).kind() == PageWord::Kind::kHole) {
+      return absl::InvalidArgumentError(
+          "a page of the range was unmapped by the program");
+    }
   }
   // Under the lock, so no fault installs a page before all is forgotten.
   const OpResult zapped =
       shared_.space->Zap(region->AddressOf(first), (end - first) * kPageBytes);
+  if (zapped.error == EAGAIN) {
+    return absl::UnavailableError("the program is changing the range's map");
+  }
   if (!zapped.ok()) {
     return absl::ErrnoToStatus(zapped.error,
                                "the kernel does not discard the range: is a "
