@@ -9,8 +9,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/log_raw.h"
@@ -72,6 +74,16 @@ constexpr uint64_t kPageHuge = 1 << 6;
 // gives up with EAGAIN. Each turn either did a page or lost a race.
 constexpr int kMaxTurns = 4096;
 
+// While an event is not read the kernel refuses everything. The reader never
+// waits, so that is over in some microseconds; what was fetched for a fault is
+// not thrown away for it. At most 10 ms.
+constexpr int kUnreadTurns = 200;
+constexpr std::chrono::microseconds kUnreadPause{50};
+
+// An operation's answer where an event is read and not applied. That is over
+// only when its caller has let go of the block's lock.
+constexpr int kRefused = -1;
+
 uint64_t U64(const void* p) { return reinterpret_cast<uint64_t>(p); }
 
 // The four ways these ioctls answer: all done (0); part done (EAGAIN with a
@@ -82,14 +94,18 @@ uint64_t U64(const void* p) { return reinterpret_cast<uint64_t>(p); }
 template <typename Try>
 OpResult Repeat(size_t bytes, Try&& attempt) {
   OpResult result;
+  int unread = 0;
   for (int turn = 0; turn < kMaxTurns; ++turn) {
     int64_t done = 0;
     const int error = attempt(result.done, &done);
     if (error == 0) return {0, bytes};
     if (done > 0) result.done += static_cast<size_t>(done);
-    const bool partial = error == EAGAIN && done > 0;
-    if (!partial) return {error, result.done};
+    if (error == kRefused) break;
+    if (error != EAGAIN) return {error, result.done};
     if (result.done >= bytes) return {0, bytes};
+    if (done > 0) continue;
+    if (++unread == kUnreadTurns) break;
+    std::this_thread::sleep_for(kUnreadPause);
   }
   result.error = EAGAIN;
   return result;
@@ -228,7 +244,7 @@ std::optional<Fault> Uffd::Read() {
 OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
   return Repeat(bytes, [&](size_t at, int64_t* done) {
     const MapEvents::Operation operation(&events_, to + at, bytes - at);
-    if (operation.refused()) return EAGAIN;
+    if (operation.refused()) return kRefused;
     uffdio_copy arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
     const int error = Ioctl(fd_, UFFDIO_COPY, &arg);
     *done = arg.copy;
@@ -239,7 +255,7 @@ OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
 OpResult Uffd::Move(char* to, char* from, size_t bytes, const char* home) {
   return Repeat(bytes, [&](size_t at, int64_t* done) {
     const MapEvents::Operation operation(&events_, home + at, bytes - at);
-    if (operation.refused()) return EAGAIN;
+    if (operation.refused()) return kRefused;
     MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
     const int error = Ioctl(fd_, kIoctlMove, &arg);
     *done = arg.move;
@@ -270,7 +286,7 @@ void Uffd::Unmap(char* at, size_t bytes) {
 OpResult Uffd::Poison(char* at, size_t bytes) {
   return Repeat(bytes, [&](size_t offset, int64_t* done) {
     const MapEvents::Operation operation(&events_, at + offset, bytes - offset);
-    if (operation.refused()) return EAGAIN;
+    if (operation.refused()) return kRefused;
     PoisonArg arg{{U64(at + offset), bytes - offset}, 0, 0};
     const int error = Ioctl(fd_, kIoctlPoison, &arg);
     *done = arg.updated;
