@@ -216,7 +216,7 @@ size_t MemoryTransport::granted_clusters() const {
 
 size_t MemoryTransport::puts_under_way() const {
   MutexLock lock(&mu_);
-  return putting_.size();
+  return putting_.size() + (ending_ ? 1 : 0);
 }
 
 absl::Status MemoryTransport::Enter(Call call, const FolioRef* ref,
@@ -277,9 +277,11 @@ void MemoryTransport::PutThread() {
     mu_.Lock();
     puts_.pop_front();
     putting_.erase({put.op->ref.grant.cluster, put.op->ref.slot});
+    ending_ = true;
     mu_.Unlock();
     put.op->OnDone(status);  // May start another put, or destroy this one.
     mu_.Lock();
+    ending_ = false;
   }
   mu_.Unlock();
 }

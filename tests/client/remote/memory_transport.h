@@ -91,6 +91,7 @@ class MemoryTransport final : public Transport {
 
   Counters counters() const;
   size_t granted_clusters() const;
+  // Started, and OnDone has not returned.
   size_t puts_under_way() const;
 
  private:
@@ -137,6 +138,7 @@ class MemoryTransport final : public Transport {
   // By (cluster, first slot): to find two puts of one slot.
   std::map<std::pair<uint64_t, uint32_t>, uint32_t> putting_
       ABSL_GUARDED_BY(mu_);
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;  // In a put's OnDone.
   uint64_t next_cluster_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_generation_ ABSL_GUARDED_BY(mu_) = 1;
   uint32_t session_ ABSL_GUARDED_BY(mu_) = 1;
