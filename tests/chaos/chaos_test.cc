@@ -13,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -193,7 +194,7 @@ void ChaosTest::SetProtection(Stripe* stripe, bool read_only) {
 
 void ChaosTest::SetLocked(Stripe* stripe, bool locked) {
   // A page, so that much less than the limit is locked.
-  const long call = locked ? SYS_mlock : SYS_munlock;
+  const int64_t call = locked ? SYS_mlock : SYS_munlock;
   if (syscall(call, stripe->at, kPageBytes) == 0) stripe->locked = locked;
 }
 
