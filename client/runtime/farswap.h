@@ -188,7 +188,8 @@ FARSWAP_API uint64_t farswap_region_length(const farswap_region* region);
  * is larger than a page is cut at their ends, so whole 2 MiB cost least. */
 
 /* Brings the range in and keeps it there: it counts against the group's limit
- * and never goes out. May wait as a fault does. Pins do not nest.
+ * and never goes out. May wait as a fault does. Pins do not nest. A folio that
+ * the program itself cuts, by madvise or munmap, loses its pin as a whole.
  *  -ENOMEM   8 MiB of the limit, or a sixteenth if that is more (at most 128
  *            MiB), must stay unpinned
  *  -ENODATA  a page is lost
@@ -216,7 +217,9 @@ FARSWAP_API int farswap_region_cold(farswap_region* region, uint64_t offset,
 /* The range reads as zeros from now on, lost pages too. Its memory and its
  * place on servers are freed, and nothing is written. What other threads write
  * there meanwhile may be lost.
- *  -EINVAL  a page is pinned; nothing is done */
+ *  -EINVAL  a page is pinned: nothing is done; or it was pinned by another
+ *           thread meanwhile, or unmapped by the program: what is before it
+ *           may be discarded */
 FARSWAP_API int farswap_region_discard(farswap_region* region, uint64_t offset,
                                        uint64_t bytes);
 
