@@ -76,6 +76,9 @@ class AddressSpace {
   // Whether the program has changed its map in the range, and the page map is
   // not told yet: what EAGAIN then says of the range holds until it is.
   virtual bool IsChanging(const char* at, size_t bytes) = 0;
+  // Whether no change of the range that has happened by now is still to be
+  // told to the page map: also none that is being read.
+  virtual bool Settled(const char* at, size_t bytes) = 0;
   // The page map has been told.
   virtual void Applied(const MapEvent& change) = 0;
 };

@@ -76,6 +76,8 @@ void FaultPath::RunTurns(Service* service) {
       Fail(service, service->error, /*read=*/nullptr);
       return;
     }
+    // What it waits for may be a change that every worker waits for.
+    changes_.Apply();
     if (turns >= kEagerTurns) std::this_thread::sleep_for(kStepAside);
   }
 }
@@ -283,7 +285,11 @@ OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
   PageMap& map = region->map();
   const uint64_t index = page / kPagesPerPmd;
   char* const home = region->AddressOf(index * kPagesPerPmd);
-  if (map.GetBlock(index).has_table() && !region->carved()) {
+  // MADV_FREE leaves pages that the program may be using again.
+  const char* const end = home + kPmdBytes;
+  const bool empty = !map.GetBlock(index).discarded() ||
+                     shared_.space->FirstPresent(home, end) == end;
+  if (map.GetBlock(index).has_table() && !region->carved() && empty) {
     // Every page of the block is out, so nothing is lost. A kernel that keeps
     // the table (before 6.14) makes the move arrive in small pages.
     (void)shared_.space->Zap(home, kPmdBytes);

@@ -33,6 +33,7 @@
 #include "absl/status/status.h"
 #include "client/pager/content.h"
 #include "client/pager/forget.h"
+#include "client/pager/map_changes.h"
 #include "client/pager/read_ahead.h"
 #include "client/pager/reclaim.h"
 #include "client/pager/serving.h"
@@ -58,9 +59,10 @@ class FaultPath {
   // would push out too much of the rest.
   static constexpr uint64_t kMinBlocksForHuge = 4;
 
-  FaultPath(Shared* shared, Reclaim* reclaim)
+  FaultPath(Shared* shared, Reclaim* reclaim, MapChanges* changes)
       : shared_(*shared),
         reclaim_(*reclaim),
+        changes_(*changes),
         forget_(shared),
         ahead_([this](Region* region, uint64_t block) {
           return ReadBlock(region, block);
@@ -239,6 +241,7 @@ class FaultPath {
 
   Shared& shared_;
   Reclaim& reclaim_;
+  MapChanges& changes_;
   Forget forget_;
   Serving serving_;
   Waiters waiters_;

@@ -51,9 +51,9 @@ void MapChanges::Apply() {
       change = queue_.front();
       queue_.pop_front();
     }
-    queued_.fetch_sub(1, std::memory_order_release);
     ApplyOne(change);
     shared_.space->Applied(change);
+    queued_.fetch_sub(1, std::memory_order_release);
     // Who waits in the range finds what it is now.
     const auto bytes = static_cast<size_t>(change.end - change.start);
     (void)shared_.space->Wake(change.start, bytes);

@@ -125,6 +125,9 @@ MapEvents::OwnZap::~OwnZap() {
 
 MapEvents::OwnUnmap::OwnUnmap(MapEvents* events, char* at, size_t bytes)
     : events_(*events), at_(at) {
+  // What was read before is not ours.
+  events_.Enter();
+  events_.Leave();
   MutexLock lock(&events_.mu_);
   events_.unmaps_.push_back({at, bytes, bytes});
 }

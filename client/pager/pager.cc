@@ -97,7 +97,8 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
   shared_.transport = std::move(transport);
   changes_ = std::make_unique<MapChanges>(&shared_);
   reclaim_ = std::make_unique<Reclaim>(&shared_, changes_.get());
-  faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
+  faults_ =
+      std::make_unique<FaultPath>(&shared_, reclaim_.get(), changes_.get());
   hints_ = std::make_unique<Hints>(&shared_, reclaim_.get(), faults_.get());
   workers_ = std::make_unique<Workers>(uffd_.get(), this);
   transport_tids_ = shared_.transport->ThreadIds();
@@ -207,7 +208,8 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
   }
   // The addresses may be some that the program has just unmapped.
   const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
-  while (!shared_.regions.PiecesIn(at, at + bytes).empty()) {
+  while (!shared_.regions.PiecesIn(at, at + bytes).empty() ||
+         !shared_.space->Settled(at, bytes)) {
     if (std::chrono::steady_clock::now() > until) {
       munmap(at, bytes);
       return absl::UnavailableError("the region's addresses are not free yet");
@@ -229,8 +231,16 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
 }
 
 absl::Status Pager::Impl::DestroyRegion(Region* region) {
+  if (shared_.regions.Hold(region) == nullptr) {
+    return absl::InvalidArgumentError("there is no such region");
+  }
   // What the program did to it before is done first.
-  changes_->Apply();
+  const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
+  while (!shared_.space->Settled(region->address(), region->length()) &&
+         std::chrono::steady_clock::now() < until) {
+    changes_->Apply();
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
   std::vector<RegionTable::Piece> pieces;
   const std::shared_ptr<Region> dead = shared_.regions.Remove(region, &pieces);
   if (dead == nullptr) {

@@ -63,6 +63,9 @@ class Uffd final : public AddressSpace {
   bool IsChanging(const char* at, size_t bytes) override {
     return events_.IsChanging(at, bytes);
   }
+  bool Settled(const char* at, size_t bytes) override {
+    return !MapEvents::Operation(&events_, at, bytes).refused();
+  }
   void Applied(const MapEvent& change) override { events_.Applied(change); }
 
  private:

@@ -22,7 +22,9 @@
  *    call may follow, or be under way. Children go before their parents.
  *  - No function throws. None is async-signal-safe; but handlers may touch far
  *    memory: they do not run on the library's threads, where every signal is
- *    blocked (gRPC's among them, unless the program started gRPC before).
+ *    blocked (gRPC's among them, unless the program started gRPC before). Not
+ *    those that run on a thread amid a call on a region, which may hold what
+ *    their fault needs: block such signals around the call.
  *  - After fork() the parent goes on, and the child has no far memory: its
  *    pages are not mapped there (SIGSEGV, never zeros), and what takes a
  *    handle or makes one is -EPERM, until it executes a program.

@@ -61,6 +61,9 @@ class FaultyAddressSpace final : public AddressSpace {
   bool IsChanging(const char* at, size_t bytes) override {
     return real_.IsChanging(at, bytes);
   }
+  bool Settled(const char* at, size_t bytes) override {
+    return real_.Settled(at, bytes);
+  }
   void Applied(const MapEvent& change) override { real_.Applied(change); }
 
  private:

@@ -124,6 +124,23 @@ TEST_F(MapChangesTest, FreedPagesStayAccountedFor) {
   ExpectFilled(at, 1024, 1024);
 }
 
+TEST_F(MapChangesTest, FreedPagesThatAreUsedAgainKeepWhatIsWritten) {
+  Start(32 * kMiB);
+  char* const at = AddRegion(2 * kMiB);
+  // Small pages, so that the block has a table.
+  ASSERT_EQ(mprotect(at, kPageBytes, PROT_READ), 0);
+  ASSERT_EQ(mprotect(at, kPageBytes, PROT_READ | PROT_WRITE), 0);
+  Fill(at, 0, 512);
+  PushOut(regions_[0]);
+  // Its first page is here, the others are not.
+  ASSERT_EQ(Discard(at, 1, 511), 0);
+  ExpectFilled(at, 0, 1);
+  ASSERT_EQ(Discard(at, 0, 512, MADV_FREE), 0);
+  FillPage(at, 77);
+  ExpectZeros(at, 400, 1);  // A first touch of the block, to the pager.
+  ASSERT_TRUE(PageIs(at, 77));
+}
+
 TEST_F(MapChangesTest, UnmappedPagesAreGoneAndTheirSlotsFree) {
   Start(32 * kMiB);
   char* const at = AddRegion(8 * kMiB);

@@ -29,6 +29,7 @@ class CountingSpace final : public AddressSpace {
   const char* FirstPresent(const char* at, const char*) override { return at; }
   bool IsHuge(const char*) override { return true; }
   bool IsChanging(const char*, size_t) override { return false; }
+  bool Settled(const char*, size_t) override { return true; }
   void Applied(const MapEvent&) override {}
   int zaps = 0;
 };
