@@ -104,9 +104,4 @@ void RegionTable::Reap(Grace* grace) {
   grace->Flip();
 }
 
-bool RegionTable::empty() const {
-  std::shared_lock lock(mu_);
-  return regions_.empty();
-}
-
 }  // namespace farswap::pager

@@ -135,7 +135,6 @@ class RegionTable {
   std::shared_ptr<Region> Hold(const Region* region) const;
   // Whether a region of that group is left.
   bool HasGroup(const core::MemoryGroup* group) const;
-  bool empty() const;
 
   // Frees the objects of regions that were removed and let go of, once nobody
   // can hold a folio of theirs. For one thread.
