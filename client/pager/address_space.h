@@ -57,8 +57,11 @@ class AddressSpace {
   virtual OpResult MoveOut(char* to, char* from, size_t bytes) = 0;
 
   // --- zap ---
-  // Drops whatever is mapped, and the page tables of whole blocks.
+  // Drops whatever is mapped. Nothing fences it from the program's own changes
+  // of that range at that moment: for memory of ours, or at the program's word.
   virtual OpResult Zap(char* at, size_t bytes) = 0;
+  // Drops the page table of a block that has no page.
+  virtual OpResult DropTable(char* block) = 0;
   // Unmaps a range of a region that goes.
   virtual void Unmap(char* at, size_t bytes) = 0;
 
@@ -77,7 +80,7 @@ class AddressSpace {
   // not told yet: what EAGAIN then says of the range holds until it is.
   virtual bool IsChanging(const char* at, size_t bytes) = 0;
   // Whether no change of the range that has happened by now is still to be
-  // told to the page map: also none that is being read.
+  // told to the page map: also none that nobody has read yet.
   virtual bool Settled(const char* at, size_t bytes) = 0;
   // The page map has been told.
   virtual void Applied(const MapEvent& change) = 0;

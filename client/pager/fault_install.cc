@@ -23,6 +23,7 @@ bool Passes(int error) { return error == EAGAIN || error == ENOMEM; }
 bool FaultPath::InstalledLocked(Service* service, core::Folio* folio,
                                 const char* bytes, OpResult result,
                                 bool adopt) {
+  service->adopted = false;
   if (result.ok()) return true;
   Region* const region = service->region;
   if (folio->order == kPmdOrder) {
@@ -78,9 +79,14 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
       std::this_thread::sleep_for(kPause);
       continue;
     }
-    const bool good = gone || (copied.error == EEXIST && adopt);
+    const bool adopted = copied.error == EEXIST && adopt;
+    const bool good = gone || adopted;
+    service->adopted |= adopted;
     there += good;
-    if (!good) service->refused.set(at / kPageBytes);
+    if (!good) {
+      service->refused.set(at / kPageBytes);
+      service->refusal = copied.error;
+    }
     at += kPageBytes;
   }
   return there;
@@ -92,9 +98,9 @@ void FaultPath::LoseRefusedLocked(Service* service, core::Folio* folio) {
   const uint64_t first = folio->index;
   const uint32_t pages = PagesOf(folio->order);
   LogRaw(LogLevel::kError,
-         "%zu of the %u pages at %p cannot be mapped and are lost",
+         "%zu of the %u pages at %p cannot be mapped (errno %d) and are lost",
          service->refused.count(), pages,
-         static_cast<void*>(region->AddressOf(first)));
+         static_cast<void*>(region->AddressOf(first)), service->refusal);
   DeclareLost(*service, absl::DataLossError("the kernel refuses to map it"),
               service->refused.count());
   for (uint32_t i = 0; i < pages; ++i) {

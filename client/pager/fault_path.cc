@@ -260,6 +260,8 @@ FaultPath::Turn FaultPath::ProvePresent(Service* service) {
     forget_.RangeLocked(region, service->page, 1, PageWord());
     return Turn::kAgain;
   }
+  // Unmapped, and nobody has read of it yet.
+  if (!shared_.space->Settled(at, kPageBytes)) return Turn::kAgain;
   // Its bytes are gone, and nothing told us: zeros would be a guess.
   service->error = absl::DataLossError(
       "the page is not where it was put: the program discarded or remapped a "
@@ -289,12 +291,11 @@ OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
   const char* const end = home + kPmdBytes;
   const bool empty = !map.GetBlock(index).discarded() ||
                      shared_.space->FirstPresent(home, end) == end;
-  if (map.GetBlock(index).has_table() && !region->carved() && empty) {
-    // Every page of the block is out, so nothing is lost. A kernel that keeps
-    // the table (before 6.14) makes the move arrive in small pages.
-    (void)shared_.space->Zap(home, kPmdBytes);
+  if (map.GetBlock(index).has_table() && empty) {
+    // If it is refused, the block arrives as 512 pages.
+    (void)shared_.space->DropTable(home);
   }
-  OpResult moved = shared_.space->MoveIn(home, block, kPmdBytes);
+  const OpResult moved = shared_.space->MoveIn(home, block, kPmdBytes);
   if (moved.ok()) map.SetTable(index, !shared_.space->IsHuge(home));
   return moved;
 }

@@ -115,6 +115,9 @@ class FaultPath {
     PageWord word;       // As of the last plan.
     // Pages of a half installed folio that the kernel refused for good.
     std::bitset<kPagesPerPmd> refused;
+    int refusal = 0;  // Why: the last of the errnos.
+    // A page of it was there before.
+    bool adopted = false;
     // Nobody waited when it began.
     bool ahead = false;
     // Left to another worker's read.
@@ -158,6 +161,11 @@ class FaultPath {
   Turn ZeroFill(Service* service, const Plan& plan);
   Turn ZeroFillBlock(Service* service, const Plan& plan, char* block);
   Turn ZeroFillSmall(Service* service, const Plan& plan, int order);
+  // The zeros are there; takes over the folio's charge and reference if it
+  // says true. False: pages that the program's discard has left, or not yet
+  // dropped, are among them, so that it is no folio to be taken out as yet.
+  bool ZerosInstalledLocked(Service* service, const Plan& plan,
+                            core::Folio* folio);
   Turn FromStaging(Service* service, const Plan& plan);
   // `*used`: pages of the charge that are mapped now. `*spare`: staging that
   // is to be given back, if any.

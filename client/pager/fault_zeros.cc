@@ -52,6 +52,7 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
   core::Folio* const folio =
       shared_.folios.Allocate(kPmdOrder, region->group(), region, first);
   bool done = false;
+  bool mapped = false;
   Staging::Left left = Staging::Left::kAll;
   if (folio != nullptr) {
     MutexLock lock(shared_.LockOf(region, first));
@@ -65,19 +66,13 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
       done = InstalledLocked(service, folio, block, result,
                              MayAdoptLocked(region, first));
     }
-    if (done) {
-      if (plan.word.kind() == PageWord::Kind::kZero) {
-        shared_.counters.swpin_zero.Add();
-      }
-      MappedLocked(region, folio, /*active=*/false);
-      LoseRefusedLocked(service, folio);
-    }
+    if (done) mapped = ZerosInstalledLocked(service, plan, folio);
   }
   shared_.staging->PutReceived(block, left);
-  if (done) return Turn::kDone;
+  if (mapped) return Turn::kDone;
   region->group()->Uncharge(kPagesPerPmd);
   if (folio != nullptr) shared_.folios.Put(folio);
-  return Turn::kAgain;
+  return done ? Turn::kDone : Turn::kAgain;
 }
 
 FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
@@ -87,6 +82,7 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
   core::Folio* const folio =
       shared_.folios.Allocate(order, region->group(), region, first);
   bool done = false;
+  bool mapped = false;
   if (folio != nullptr) {
     MutexLock lock(shared_.LockOf(region, first));
     if (!region->dead() && region->map().Get(service->page) == plan.word &&
@@ -97,18 +93,29 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
       done = InstalledLocked(service, folio, kZeros, result,
                              MayAdoptLocked(region, first));
     }
-    if (done) {
-      if (plan.word.kind() == PageWord::Kind::kZero) {
-        shared_.counters.swpin_zero.Add();
-      }
-      MappedLocked(region, folio, /*active=*/false);
-      LoseRefusedLocked(service, folio);
-    }
+    if (done) mapped = ZerosInstalledLocked(service, plan, folio);
   }
-  if (done) return Turn::kDone;
+  if (mapped) return Turn::kDone;
   region->group()->Uncharge(PagesOf(order));
   if (folio != nullptr) shared_.folios.Put(folio);
-  return Turn::kAgain;
+  return done ? Turn::kDone : Turn::kAgain;
+}
+
+bool FaultPath::ZerosInstalledLocked(Service* service, const Plan& plan,
+                                     core::Folio* folio) {
+  Region* const region = service->region;
+  if (plan.word.kind() == PageWord::Kind::kZero) {
+    shared_.counters.swpin_zero.Add();
+  }
+  if (!service->adopted) {
+    MappedLocked(region, folio, /*active=*/false);
+    LoseRefusedLocked(service, folio);
+    return true;
+  }
+  char* const home = region->AddressOf(folio->index);
+  changes_.AddLeftovers(home, home + BytesOf(folio->order));
+  (void)shared_.space->Wake(home, BytesOf(folio->order));
+  return false;
 }
 
 }  // namespace farswap::pager

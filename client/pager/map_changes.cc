@@ -7,9 +7,10 @@
 namespace farswap::pager {
 namespace {
 
-// A discard is over some microseconds after its event was read; one that is
-// not is met by MoveOut, as a page that is absent.
-constexpr std::chrono::milliseconds kLeftoverDelay{10};
+// A discard is over some microseconds after its thread has woken from the
+// event, unless that is preempted there or waits for the map's lock. What was
+// adopted and taken out before that would come back.
+constexpr std::chrono::seconds kLeftoverDelay{1};
 // Ranges that wait to be looked at; the oldest go unseen, which costs no more
 // than memory that is not accounted for.
 constexpr size_t kMaxLeftovers = 4096;
@@ -92,20 +93,24 @@ void MapChanges::ApplyOne(const MapEvent& change) {
 
 void MapChanges::Remove(const RegionTable::Piece& piece) {
   Region* const region = piece.region.get();
+  // First: who holds a block's lock and finds the words has these, too.
+  AddLeftovers(piece.start, piece.end);
   ForEachBlockIn(region->PageOf(piece.start), PagesIn(piece.start, piece.end),
                  [&](uint64_t page, uint64_t pages) {
                    MutexLock lock(shared_.LockOf(region, page));
                    region->map().SetDiscarded(page / kPagesPerPmd);
                    forget_.RangeLocked(region, page, pages, PageWord());
                  });
+}
+
+void MapChanges::AddLeftovers(char* start, char* end) {
   MutexLock lock(&mu_);
   if (leftovers_.size() == kMaxLeftovers) leftovers_.pop_front();
-  leftovers_.push_back({piece.start, piece.end,
-                        std::chrono::steady_clock::now() + kLeftoverDelay});
+  leftovers_.push_back(
+      {start, end, std::chrono::steady_clock::now() + kLeftoverDelay});
 }
 
 void MapChanges::Unmap(const RegionTable::Piece& piece) {
-  piece.region->SetCarved();
   shared_.regions.Carve(piece.start, piece.end);
   forget_.Range(piece.region.get(), piece.region->PageOf(piece.start),
                 PagesIn(piece.start, piece.end),
@@ -144,19 +149,40 @@ void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
   ForEachBlockIn(region->PageOf(piece.start), PagesIn(piece.start, piece.end),
                  [&](uint64_t page, uint64_t pages) {
                    MutexLock lock(shared_.LockOf(region, page));
-                   const char* at = region->AddressOf(page);
-                   const char* const end = at + pages * kPageBytes;
-                   if (region->dead() ||
-                       shared_.space->IsChanging(at, pages * kPageBytes)) {
-                     return;
-                   }
-                   while ((at = shared_.space->FirstPresent(at, end)) != end) {
-                     const uint64_t found = region->PageOf(at);
-                     if (region->map().Get(found).is_zeros())
-                       AdoptLocked(region, found);
-                     at += kPageBytes;
-                   }
+                   if (region->dead()) return;
+                   char* const start = region->AddressOf(page);
+                   AdoptBlockLocked(region, start, start + pages * kPageBytes);
                  });
+}
+
+void MapChanges::AdoptBlockLocked(Region* region, char* start, char* end) {
+  // A discard that is under way, here or elsewhere: later.
+  if (!shared_.space->Settled(start, static_cast<size_t>(end - start))) {
+    AddLeftovers(start, end);
+    return;
+  }
+  const std::vector<Leftover> later = LeftoversIn(start, end);
+  const char* at = start;
+  while ((at = shared_.space->FirstPresent(at, end)) != end) {
+    const uint64_t page = region->PageOf(at);
+    const bool again =
+        std::any_of(later.begin(), later.end(), [&](const Leftover& range) {
+          return range.start <= at && at < range.end;
+        });
+    if (!again && region->map().Get(page).is_zeros()) AdoptLocked(region, page);
+    at += kPageBytes;
+  }
+}
+
+std::vector<MapChanges::Leftover> MapChanges::LeftoversIn(const char* start,
+                                                          const char* end) {
+  std::vector<Leftover> found;
+  MutexLock lock(&mu_);
+  std::copy_if(leftovers_.begin(), leftovers_.end(), std::back_inserter(found),
+               [&](const Leftover& range) {
+                 return range.start < end && start < range.end;
+               });
+  return found;
 }
 
 }  // namespace farswap::pager

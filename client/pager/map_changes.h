@@ -44,6 +44,9 @@ class MapChanges {
   // discard what is still there is made folios again: charged, and to be taken
   // out like others. For the background thread.
   void AdoptLeftovers();
+  // Something in the range is there, or may be, that the page map takes for
+  // absent zeros: it is looked at in a second.
+  void AddLeftovers(char* start, char* end);
 
  private:
   using SteadyTime = std::chrono::steady_clock::time_point;
@@ -62,6 +65,9 @@ class MapChanges {
   void Remove(const RegionTable::Piece& piece);
   void Unmap(const RegionTable::Piece& piece);
   void AdoptIn(const RegionTable::Piece& piece);
+  void AdoptBlockLocked(Region* region, char* start, char* end);
+  // Those that overlap the range.
+  std::vector<Leftover> LeftoversIn(const char* start, const char* end);
   // Makes a folio of a present page. REQUIRES: the block's lock.
   void AdoptLocked(Region* region, uint64_t page);
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace farswap::pager {
 namespace {
@@ -32,8 +33,40 @@ void MapEvents::Enter() {
 
 void MapEvents::Close() {
   closed_.store(true);
-  while (operations_.load() != 0) sched_yield();
+  while (operations_.load() != 0) {
+    // Which Sleeper comes first: of an older one's scratch nothing follows.
+    const uint64_t turn = sleeper_.load();
+    if (turn != 0 && moved_()) EndSleeper(turn);
+    sched_yield();
+  }
 }
+
+void MapEvents::EndSleeper(uint64_t turn) {
+  if (sleeper_.compare_exchange_strong(turn, 0)) Leave();
+}
+
+void MapEvents::SetScratch(char* at, size_t bytes,
+                           std::function<bool()> moved) {
+  scratch_ = at;
+  scratch_bytes_ = bytes;
+  moved_ = std::move(moved);
+}
+
+bool MapEvents::IsOfScratch(const MapEvent& event) const {
+  const char* const at =
+      event.kind == MapEvent::Kind::kRemap ? event.to : event.start;
+  return at >= scratch_ && at < scratch_ + scratch_bytes_;
+}
+
+MapEvents::Sleeper::Sleeper(MapEvents* events, const char* at, size_t bytes)
+    : events_(*events) {
+  events_.Enter();
+  refused_ = events_.IsChanging(at, bytes);
+  turn_ = events_.turns_.fetch_add(1) + 1;
+  events_.sleeper_.store(turn_);
+}
+
+MapEvents::Sleeper::~Sleeper() { events_.EndSleeper(turn_); }
 
 void MapEvents::Open() { closed_.store(false); }
 
@@ -53,6 +86,7 @@ void MapEvents::AddLocked(const MapEvent& event,
 }
 
 void MapEvents::Read(const MapEvent& event, std::vector<MapEvent>* to_apply) {
+  if (IsOfScratch(event)) return;
   MutexLock lock(&mu_);
   if (IsOurUnmapLocked(event)) return;
   const bool ours = std::any_of(zaps_.begin(), zaps_.end(), [&](const Zap& z) {

@@ -26,6 +26,7 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "common/mutex.h"
@@ -73,7 +74,29 @@ class MapEvents {
     bool refused_;
   };
 
-  // Held across a zap of ours, of at most 2 MiB.
+  // An operation whose thread sleeps until an event of it is read (mremap): the
+  // reader ends it, once what it does is done. One at a time.
+  class Sleeper {
+   public:
+    Sleeper(MapEvents* events, const char* at, size_t bytes);
+    ~Sleeper();
+    Sleeper(const Sleeper&) = delete;
+    Sleeper& operator=(const Sleeper&) = delete;
+
+    bool refused() const { return refused_; }
+
+   private:
+    MapEvents& events_;
+    uint64_t turn_;
+    bool refused_;
+  };
+  // Where Sleepers move things: events of that range are nobody's. `moved`
+  // says that the thread has moved something there; it may be asked at any
+  // time. Before the first read.
+  void SetScratch(char* at, size_t bytes, std::function<bool()> moved);
+
+  // Held across a zap of ours, of at most 2 MiB. If the program cuts the
+  // mapping meanwhile, the kernel may tell of a part twice.
   class OwnZap {
    public:
     OwnZap(MapEvents* events, char* at, size_t bytes);
@@ -130,6 +153,9 @@ class MapEvents {
 
   void Enter();
   void Leave() { operations_.fetch_sub(1); }
+  // Ends the Sleeper that began as `turn`, unless another did.
+  void EndSleeper(uint64_t turn);
+  bool IsOfScratch(const MapEvent& event) const;
   void AddLocked(const MapEvent& event, std::vector<MapEvent>* to_apply)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsOurUnmapLocked(const MapEvent& event)
@@ -141,6 +167,13 @@ class MapEvents {
   // operation sees that it is closed.
   std::atomic<int> operations_{0};
   std::atomic<bool> closed_{false};
+
+  // Of the Sleeper whose end the reader is to tell; 0: none.
+  std::atomic<uint64_t> sleeper_{0};
+  std::atomic<uint64_t> turns_{0};
+  char* scratch_ = nullptr;
+  size_t scratch_bytes_ = 0;
+  std::function<bool()> moved_;
 
   std::atomic<size_t> count_{0};  // Of pending_: mostly none, and no lock.
   mutable Mutex mu_;

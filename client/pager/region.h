@@ -59,11 +59,6 @@ class Region : public std::enable_shared_from_this<Region> {
   uint64_t PageOf(const char* at) const {
     return static_cast<uint64_t>(at - address_) / kPageBytes;
   }
-  // Once something was unmapped or moved away, a zap by address may meet what
-  // is somebody else's since.
-  bool carved() const { return carved_.load(std::memory_order_relaxed); }
-  void SetCarved() { carved_.store(true, std::memory_order_relaxed); }
-
   // A dead region is about to be unmapped, and its addresses given to others:
   // who acts on them holds the block's lock and has seen, under it, that the
   // region lives. BlockLocks::Barrier after Kill sees the last of them out.
@@ -82,7 +77,6 @@ class Region : public std::enable_shared_from_this<Region> {
   PageMap map_;
   FaultSize fault_size_;
   std::atomic<bool> dead_{false};
-  std::atomic<bool> carved_{false};
 };
 
 // The lock of a block: striped, so that nothing is sized by capacity. It

@@ -91,17 +91,27 @@ uint64_t U64(const void* p) { return reinterpret_cast<uint64_t>(p); }
 // (the errno, also in the field, negated); a bad argument (the field is
 // untouched, so it is zeroed before). `Try(offset, &done)` runs one ioctl for
 // the rest of the range and returns its errno.
+//
+// The kernel looks for an unread event first, then for the mapping, so where
+// one was unmapped in between it says ENOENT. It is asked again: of an event
+// that is still unread it says EAGAIN then, and one that was read is known.
 template <typename Try>
 OpResult Repeat(size_t bytes, Try&& attempt) {
   OpResult result;
   int unread = 0;
+  bool absent = false;  // As was said at this offset.
   for (int turn = 0; turn < kMaxTurns; ++turn) {
     int64_t done = 0;
     const int error = attempt(result.done, &done);
     if (error == 0) return {0, bytes};
     if (done > 0) result.done += static_cast<size_t>(done);
     if (error == kRefused) break;
+    if (error == ENOENT && !absent) {
+      absent = true;
+      continue;
+    }
     if (error != EAGAIN) return {error, result.done};
+    absent = false;
     if (result.done >= bytes) return {0, bytes};
     if (done > 0) continue;
     if (++unread == kUnreadTurns) break;
@@ -161,6 +171,9 @@ absl::StatusOr<std::unique_ptr<Uffd>> Uffd::Create() {
   }
   if (pagemap < 0) {
     return absl::PermissionDeniedError("/proc/self/pagemap cannot be opened");
+  }
+  if (!uffd->tables_.Init()) {
+    return absl::ResourceExhaustedError("no address space for the pager");
   }
   return uffd;
 }
@@ -292,6 +305,14 @@ OpResult Uffd::Poison(char* at, size_t bytes) {
     *done = arg.updated;
     return error;
   });
+}
+
+bool Uffd::Settled(const char* at, size_t bytes) {
+  // The kernel looks for unread events before it looks at the range, of which
+  // there is none here.
+  uffdio_zeropage nothing{};
+  if (Ioctl(fd_, UFFDIO_ZEROPAGE, &nothing) == EAGAIN) return false;
+  return !MapEvents::Operation(&events_, at, bytes).refused();
 }
 
 OpResult Uffd::Wake(char* at, size_t bytes) {

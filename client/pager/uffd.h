@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/pager/address_space.h"
+#include "client/pager/block_table.h"
 #include "client/pager/map_events.h"
 
 namespace farswap::pager {
@@ -54,6 +55,7 @@ class Uffd final : public AddressSpace {
   OpResult MoveIn(char* to, char* from, size_t bytes) override;
   OpResult MoveOut(char* to, char* from, size_t bytes) override;
   OpResult Zap(char* at, size_t bytes) override;
+  OpResult DropTable(char* block) override { return tables_.Drop(block); }
   void Unmap(char* at, size_t bytes) override;
   OpResult Poison(char* at, size_t bytes) override;
   OpResult Wake(char* at, size_t bytes) override;
@@ -63,13 +65,12 @@ class Uffd final : public AddressSpace {
   bool IsChanging(const char* at, size_t bytes) override {
     return events_.IsChanging(at, bytes);
   }
-  bool Settled(const char* at, size_t bytes) override {
-    return !MapEvents::Operation(&events_, at, bytes).refused();
-  }
+  bool Settled(const char* at, size_t bytes) override;
   void Applied(const MapEvent& change) override { events_.Applied(change); }
 
  private:
-  Uffd(int fd, int pagemap_fd) : fd_(fd), pagemap_fd_(pagemap_fd) {}
+  Uffd(int fd, int pagemap_fd)
+      : fd_(fd), pagemap_fd_(pagemap_fd), tables_(fd, &events_) {}
   const char* Scan(const char* at, const char* end, uint64_t categories);
   OpResult Move(char* to, char* from, size_t bytes, const char* home);
   // Reads one message, if there is one: a fault is returned, changes are
@@ -79,6 +80,7 @@ class Uffd final : public AddressSpace {
   const int fd_;
   const int pagemap_fd_;
   MapEvents events_;
+  BlockTable tables_;
   std::vector<MapEvent> changes_;  // Read, not yet returned. The reader's.
 };
 

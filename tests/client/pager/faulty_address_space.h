@@ -46,6 +46,7 @@ class FaultyAddressSpace final : public AddressSpace {
   OpResult Zap(char* at, size_t bytes) override {
     return Run(kZap, bytes, [&](size_t n) { return real_.Zap(at, n); });
   }
+  OpResult DropTable(char* block) override { return real_.DropTable(block); }
   void Unmap(char* at, size_t bytes) override { real_.Unmap(at, bytes); }
   OpResult Poison(char* at, size_t bytes) override {
     return Run(kPoison, bytes, [&](size_t n) { return real_.Poison(at, n); });

@@ -27,6 +27,7 @@ class CountingSpace final : public AddressSpace {
   OpResult Wake(char*, size_t n) override { return {0, n}; }
   bool IsPresent(const char*) override { return true; }
   const char* FirstPresent(const char* at, const char*) override { return at; }
+  OpResult DropTable(char*) override { return {0, kPmdBytes}; }
   bool IsHuge(const char*) override { return true; }
   bool IsChanging(const char*, size_t) override { return false; }
   bool Settled(const char*, size_t) override { return true; }

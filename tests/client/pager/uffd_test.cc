@@ -90,14 +90,55 @@ TEST_F(UffdTest, ABlockMovesHugeInAndOutAndBack) {
   EXPECT_TRUE(uffd_->IsHuge(region_));
 }
 
-TEST_F(UffdTest, ALeftoverTableSplitsABlockAndZapMendsIt) {
+TEST_F(UffdTest, ALeftoverTableSplitsABlockUnlessItIsDropped) {
   Reader reader(uffd_.get());
   ASSERT_TRUE(uffd_->CopyIn(region_, nursery_, kPageBytes).ok());
   ASSERT_TRUE(uffd_->MoveOut(staging_ + kPmdBytes, region_, kPageBytes).ok());
   // Every page is out, but the table is left.
-  ASSERT_TRUE(uffd_->Zap(region_, kPmdBytes).ok());
+  ASSERT_TRUE(uffd_->DropTable(region_).ok());
+  EXPECT_TRUE(reader.changes().empty());
   ASSERT_TRUE(uffd_->MoveIn(region_, nursery_, kPmdBytes).ok());
   EXPECT_TRUE(uffd_->IsHuge(region_));
+}
+
+TEST_F(UffdTest, ATableIsNotDroppedWhereTheProgramLockedOrCutTheMapping) {
+  Reader reader(uffd_.get());
+  ASSERT_EQ(mprotect(region_, kPageBytes, PROT_READ), 0);
+  EXPECT_EQ(uffd_->DropTable(region_).error, EFAULT);
+  ASSERT_EQ(mprotect(region_, kPageBytes, PROT_READ | PROT_WRITE), 0);
+  ASSERT_EQ(mlock2(region_, 2 * kPmdBytes, MLOCK_ONFAULT), 0);
+  EXPECT_EQ(uffd_->DropTable(region_).error, EINVAL);
+  ASSERT_EQ(munlock(region_, 2 * kPmdBytes), 0);
+  EXPECT_TRUE(uffd_->DropTable(region_).ok());
+}
+
+// Drops while another thread of the program unmaps the very block and has its
+// own memory there: that is never moved away.
+TEST_F(UffdTest, ADropLeavesTheProgramsOwnMemoryAlone) {
+  Reader reader(uffd_.get());
+  for (int i = 0; i < 500; ++i) {
+    char* const block = MapAligned(kPmdBytes);
+    ASSERT_TRUE(uffd_->Register(block, kPmdBytes).ok());
+    std::atomic<bool> go{false};
+    std::thread program([&] {
+      while (!go) {
+      }
+      munmap(block, kPmdBytes);
+      ASSERT_EQ(mmap(block, kPmdBytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                block);
+      for (int n = 1; n < 5000; ++n) {
+        block[n] = 'x';
+        ASSERT_EQ(block[n], 'x') << "after " << n;
+        ASSERT_EQ(block[1], 'x') << "after " << n;
+      }
+    });
+    go = true;
+    for (int n = 0; n < i % 8; ++n) (void)uffd_->DropTable(block);
+    program.join();
+    munmap(block, kPmdBytes);
+    for (const MapEvent& change : reader.changes()) uffd_->Applied(change);
+  }
 }
 
 TEST_F(UffdTest, OurZapIsNoChangeAndTheProgramsIs) {

@@ -1,0 +1,64 @@
+#include "client/pager/block_table.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "client/pager/mapping.h"
+
+// Linux 5.7; glibc has it from 2.32 on, with _GNU_SOURCE.
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+namespace farswap::pager {
+
+BlockTable::BlockTable(int uffd, MapEvents* events)
+    : uffd_(uffd), events_(*events) {}
+
+bool BlockTable::Init() {
+  MutexLock lock(&mu_);
+  scratch_ = MapAligned(kPmdBytes);
+  if (scratch_ == nullptr || !ResetScratch()) return false;
+  // Only private memory can be wiped on fork: what was moved here.
+  events_.SetScratch(scratch_, kPmdBytes, [at = scratch_] {
+    return madvise(at, kPmdBytes, MADV_WIPEONFORK) == 0;
+  });
+  return true;
+}
+
+BlockTable::~BlockTable() {
+  if (scratch_ != nullptr) munmap(scratch_, kPmdBytes);
+}
+
+bool BlockTable::ResetScratch() {
+  return mmap(scratch_, kPmdBytes, PROT_NONE,
+              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+              0) != MAP_FAILED;
+}
+
+OpResult BlockTable::Drop(char* block) {
+  // The move would unlock a locked mapping, all of it. This does nothing where
+  // no page is, and is refused for locked memory.
+  if (madvise(block, kPmdBytes, MADV_COLD) != 0) return {errno, 0};
+  MutexLock lock(&mu_);
+  {
+    const MapEvents::Sleeper sleeper(&events_, block, kPmdBytes);
+    if (sleeper.refused()) return {EAGAIN, 0};
+    const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    if (mremap(block, kPmdBytes, kPmdBytes, flags, scratch_) == MAP_FAILED) {
+      return {errno, 0};
+    }
+  }
+  // So that no event need be read of its unmapping.
+  uffdio_range range{reinterpret_cast<uint64_t>(scratch_), kPmdBytes};
+  ioctl(uffd_, UFFDIO_UNREGISTER, &range);
+  // Else the next one finds what is private there: its look may come too
+  // early, which matters only to a program that unmaps this very block then.
+  // There is memory for a mapping: one was given back.
+  ResetScratch();
+  return {0, kPmdBytes};
+}
+
+}  // namespace farswap::pager

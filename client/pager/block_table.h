@@ -1,0 +1,52 @@
+// Dropping the page table of a block that has no page: a 2 MiB page that is
+// moved in where there is one arrives as 512.
+//
+// The block is moved to scratch by mremap(MREMAP_DONTUNMAP), which takes the
+// table along and leaves the block mapped and registered. Unlike a discard
+// that is one step, under the kernel's lock of the map, of one mapping, and its
+// event names an address that is nobody else's. (Of a discard the kernel tells
+// first, and once more if the mapping is cut meanwhile: that could not be told
+// from the program's own.)
+//
+// Nothing may be mapped at the block that is not ours. A program that unmaps it
+// sleeps until its event is read, so no event is read from before the look
+// whether there was one until the block has been moved (MapEvents::Sleeper).
+//
+// Thread-safe. A leaf lock, held across the system calls, and their event; the
+// reader does not take it.
+#ifndef FARSWAP_CLIENT_PAGER_BLOCK_TABLE_H_
+#define FARSWAP_CLIENT_PAGER_BLOCK_TABLE_H_
+
+#include "client/pager/address_space.h"
+#include "client/pager/map_events.h"
+#include "common/mutex.h"
+
+namespace farswap::pager {
+
+class BlockTable {
+ public:
+  // `uffd`: its descriptor, the caller's.
+  BlockTable(int uffd, MapEvents* events);
+  ~BlockTable();
+  BlockTable(const BlockTable&) = delete;
+  BlockTable& operator=(const BlockTable&) = delete;
+
+  // Maps the scratch. False: there is no address space.
+  bool Init();
+  // Errors: EAGAIN (the map is changing), EINVAL (locked memory), EFAULT
+  // (several mappings), ENOMEM. Then nothing has changed.
+  OpResult Drop(char* block);
+
+ private:
+  // Nothing is there, and it can be told from what was moved there.
+  bool ResetScratch();
+
+  const int uffd_;
+  MapEvents& events_;
+  char* scratch_ = nullptr;
+  Mutex mu_;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_BLOCK_TABLE_H_
