@@ -116,8 +116,10 @@ void Pager::Impl::Shutdown() {
   faults_->ahead().Stop();
   hints_->Stop();
   reclaim_->Stop();
+  // They use the transport.
+  workers_->Drain();
   // Returns when the last put is done: it refers to staging and the tables.
-  // Its zap of staging raises an event, so the workers still read.
+  // Its zap of staging raises an event, which is still read.
   shared_.transport.reset();
   workers_->Stop();
   // Nobody reads any more.

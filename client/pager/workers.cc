@@ -13,15 +13,17 @@ namespace farswap::pager {
 Workers::Workers(Uffd* uffd, Handler* handler)
     : uffd_(uffd),
       handler_(handler),
+      drain_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Workers::~Workers() {
   Stop();
+  close(drain_fd_);
   close(stop_fd_);
 }
 
 absl::Status Workers::Start() {
-  bool started = stop_fd_ >= 0 && AddThread(/*spare=*/true);
+  bool started = drain_fd_ >= 0 && stop_fd_ >= 0 && AddThread(/*spare=*/true);
   for (size_t i = 0; started && i < kStartWorkers; ++i) {
     started = AddThread(/*spare=*/false);
   }
@@ -31,17 +33,33 @@ absl::Status Workers::Start() {
       "-u and -n, and the cgroup's pids.max");
 }
 
-void Workers::Stop() {
-  eventfd_write(stop_fd_, 1);
-  std::vector<std::thread> threads;
+void Workers::Drain() {
+  eventfd_write(drain_fd_, 1);
+  std::vector<std::thread> workers;
   {
     MutexLock lock(&mu_);
-    stopping_ = true;
-    threads.swap(threads_);
+    draining_ = true;
+    for (size_t i = 1; i < threads_.size(); ++i) {
+      workers.push_back(std::move(threads_[i]));
+    }
+    threads_.resize(std::min<size_t>(threads_.size(), 1));
     turn_.SignalAll();
     spare_.SignalAll();
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& worker : workers) worker.join();
+}
+
+void Workers::Stop() {
+  Drain();
+  eventfd_write(stop_fd_, 1);
+  std::vector<std::thread> spare;
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+    spare.swap(threads_);
+    spare_.SignalAll();
+  }
+  for (std::thread& thread : spare) thread.join();
 }
 
 bool Workers::IsWorker(uint32_t tid) const {
@@ -53,7 +71,7 @@ bool Workers::IsWorker(uint32_t tid) const {
 
 bool Workers::AddThread(bool spare) {
   MutexLock lock(&mu_);
-  if (stopping_ || threads_.size() == tids_.size()) return false;
+  if (draining_ || threads_.size() == tids_.size()) return false;
   const size_t index = threads_.size();
   if (!spare) ++free_;
   started_.store(index + 1, std::memory_order_release);
@@ -84,19 +102,21 @@ void Workers::RunSpare() {
   for (;;) {
     {
       MutexLock lock(&mu_);
-      while (!stopping_ && (reading_ || free_ > 0)) spare_.Wait(&mu_);
+      while (!stopping_ && (reading_ || (free_ > 0 && !draining_))) {
+        spare_.Wait(&mu_);
+      }
       if (stopping_) return;
       reading_ = true;
     }
-    if (!Read(/*keep=*/true)) return;
+    if (!Read(stop_fd_, /*keep=*/true)) return;
   }
 }
 
 std::optional<Workers::Work> Workers::Take() {
   {
     MutexLock lock(&mu_);
-    while (!stopping_ && backlog_.empty() && reading_) turn_.Wait(&mu_);
-    if (stopping_) return std::nullopt;
+    while (!draining_ && backlog_.empty() && reading_) turn_.Wait(&mu_);
+    if (draining_) return std::nullopt;
     if (!backlog_.empty()) {
       const Work work = backlog_.front();
       backlog_.pop_front();
@@ -105,12 +125,17 @@ std::optional<Workers::Work> Workers::Take() {
     }
     reading_ = true;
   }
-  return Read(/*keep=*/false);
+  return Read(drain_fd_, /*keep=*/false);
 }
 
-std::optional<Workers::Work> Workers::Read(bool keep) {
-  const std::optional<Message> message = uffd_->Next(stop_fd_);
-  if (!message) return std::nullopt;
+std::optional<Workers::Work> Workers::Read(int stop_fd, bool keep) {
+  const std::optional<Message> message = uffd_->Next(stop_fd);
+  if (!message) {
+    MutexLock lock(&mu_);
+    reading_ = false;
+    PassOnLocked();
+    return std::nullopt;
+  }
   if (!message->fault) handler_->QueueChange(message->change);
   const Work work{message->fault, std::chrono::steady_clock::now()};
   MutexLock lock(&mu_);
@@ -122,7 +147,7 @@ std::optional<Workers::Work> Workers::Read(bool keep) {
 
 void Workers::PassOnLocked() {
   turn_.Signal();
-  if (free_ == 0) spare_.Signal();
+  if (free_ == 0 || draining_) spare_.Signal();
 }
 
 void Workers::Leave() {

@@ -52,7 +52,10 @@ class Workers {
 
   // RESOURCE_EXHAUSTED if the system has no thread for it.
   absl::Status Start();
-  // Ends the threads once each has served the fault it has.
+  // Ends those that serve, once each has served the fault it has. Map events
+  // are still read, as whoever raises one waits for that; faults stay unserved.
+  void Drain();
+  // Drains, and ends the reading.
   void Stop();
 
   // Whether that thread is one of these.
@@ -79,7 +82,7 @@ class Workers {
   // Nullopt: stopping.
   std::optional<Work> Take() ABSL_LOCKS_EXCLUDED(mu_);
   // `keep`: for the backlog.
-  std::optional<Work> Read(bool keep) ABSL_LOCKS_EXCLUDED(mu_);
+  std::optional<Work> Read(int stop_fd, bool keep) ABSL_LOCKS_EXCLUDED(mu_);
   // A worker goes off to serve: sees that somebody reads meanwhile.
   void Leave() ABSL_LOCKS_EXCLUDED(mu_);
   void Return() ABSL_LOCKS_EXCLUDED(mu_);
@@ -88,7 +91,8 @@ class Workers {
 
   Uffd* const uffd_;
   Handler* const handler_;
-  const int stop_fd_;
+  const int drain_fd_;  // Readable: workers read no more.
+  const int stop_fd_;   // Readable: nor does the spare one.
 
   // The spare one is among them.
   std::array<std::atomic<uint32_t>, kMaxWorkers + 1> tids_{};
@@ -97,13 +101,14 @@ class Workers {
   Mutex mu_;
   CondVar turn_;   // For workers.
   CondVar spare_;  // For the thread that serves nothing.
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   int free_ ABSL_GUARDED_BY(mu_) = 0;  // Workers that serve nothing now.
   // Read by the spare thread. One a thread of the program that waits, so
   // bounded by those.
   std::deque<Work> backlog_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);  // Spare one first.
 };
 
 }  // namespace farswap::pager
