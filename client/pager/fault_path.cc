@@ -114,6 +114,15 @@ FaultPath::Turn FaultPath::TakeTurn(Service* service) {
   return Turn::kAgain;
 }
 
+bool FaultPath::IsWantedAlong(const PageMap& map, uint64_t page, int order,
+                              int along) {
+  const uint64_t first = AlignDown(page, PagesOf(order));
+  const uint64_t next = along > 0 ? first + PagesOf(order) : first - 1;
+  return along != 0 &&
+         AlignDown(next, kPagesPerPmd) == AlignDown(page, kPagesPerPmd) &&
+         map.Get(next).kind() == PageWord::Kind::kSwap;
+}
+
 FaultPath::Plan FaultPath::MakePlan(Service* service) {
   Region* const region = service->region;
   Mutex* const mu = shared_.LockOf(region, service->page);
@@ -196,6 +205,7 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
   const PageMap& map = region->map();
   const uint64_t page = service->page;
   const bool whole = Advise(service).whole;
+  service->pieces = false;
   // A part is fetched and verified whole, so its order is the least.
   const int least = shared_.swap.PartOrder(entry);
   uint32_t orders = 1u << least;
@@ -209,6 +219,7 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
     if (map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap) {
       orders |= 1u << kPmdOrder;
     } else {
+      service->pieces = IsWantedAlong(map, page, least, service->stream->along);
       CountBlockInPiecesLocked(map, page);
     }
   }

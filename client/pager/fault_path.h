@@ -118,6 +118,8 @@ class FaultPath {
     int refusal = 0;  // Why: the last of the errnos.
     // A page of it was there before.
     bool adopted = false;
+    // Its block cannot come whole, and what is next to it is wanted, too.
+    bool pieces = false;
     // Nobody waited when it began.
     bool ahead = false;
     // Left to another worker's read.
@@ -137,6 +139,8 @@ class FaultPath {
     Content content;
   };
 
+  struct Neighbour;
+
   void ServeOne(const Waiter& fault, std::vector<Waiter>* again);
   void RunTurns(Service* service);
   void CountLatency(const Waiter& fault);
@@ -151,6 +155,9 @@ class FaultPath {
   // The slot has a folio. `held`: the lock of the fault's block.
   void PlanCached(Service* service, core::Folio* folio, Mutex* held,
                   Plan* plan);
+  // Whether what follows the page's folio, of that order, is in a slot.
+  static bool IsWantedAlong(const PageMap& map, uint64_t page, int order,
+                            int along);
   uint32_t ZeroOrdersLocked(const Service& service) const;
   uint32_t SwapInOrdersLocked(Service* service, core::SwapEntry entry) const;
 
@@ -175,10 +182,29 @@ class FaultPath {
   Turn ProvePresent(Service* service);
   Turn Repoison(Service* service);
 
+  // Where a worker receives folios below 2 MiB: its own, so that getting it
+  // takes no lock, and small enough to stay in the processor's cache. On the
+  // heap, for thread-local arrays would be in every thread of the program.
+  static char* SmallBuffer();
+
+  // The rest of SwapIn where the folio's neighbours come, too: of the same
+  // block, in the same RPC. If that fails the folio comes by itself.
+  Turn SwapInAlong(Service* service, Read* first);
+  std::vector<Neighbour> AttachAlong(Service* service, const Read& first);
+  // Nullopt: nothing is to be fetched there, or there is no room.
+  std::optional<Neighbour> AttachNeighbour(const Service& service,
+                                           uint32_t session, uint64_t page);
+  absl::Status FetchAlong(Service* service, Read* first,
+                          std::vector<Neighbour>* neighbours,
+                          std::unique_ptr<char[]>* bytes);
+  void InstallNeighbour(Neighbour* neighbour);
+  void DropNeighbour(Neighbour* neighbour);
+
   // The parts of SwapIn.
   bool Attach(Service* service, const Plan& plan, int charged, Read* read);
   absl::Status Fetch(Service* service, Read* read);
   absl::Status Verify(Read* read) const;
+  void CountFetched(const Read& read) const;
   Turn Install(Service* service, Read* read);
   void InstalledWholeLocked(Service* service, Read* read,
                             std::vector<Waiter>* served);

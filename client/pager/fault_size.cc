@@ -22,6 +22,10 @@ bool FaultSize::Continues(const Stream& stream, uint64_t part) {
   if (distance == 1 || distance == -1) return true;
   const int64_t blocks = Blocks(stream.part, part);
   if (blocks == 1 || blocks == -1) return true;
+  if (blocks == 0 && distance * stream.along > 0) {
+    // What lies in between came with the part before.
+    return distance * stream.along <= kPartsAlong;
+  }
   const int64_t on = blocks * stream.direction;
   return stream.steps >= kSteady && on > 0 && on <= kAheadBlocks;
 }
@@ -33,6 +37,7 @@ void FaultSize::Advance(Stream* stream, uint64_t part) {
     stream->steps = direction == stream->direction ? stream->steps + 1 : 1;
     stream->direction = direction;
   }
+  stream->along = part > stream->part ? 1 : -1;
   stream->part = part;
 }
 
@@ -43,7 +48,7 @@ FaultSize::Advice FaultSize::Advise(uint64_t part) {
   const bool same =
       std::any_of(streams_.begin(), streams_.end(),
                   [&](const Stream& s) { return s.part == part; });
-  if (same) return {credit_ >= kWhole, 0};
+  if (same) return {credit_ >= kWhole, 0, 0};
   auto stream =
       std::find_if(streams_.begin(), streams_.end(),
                    [&](const Stream& s) { return Continues(s, part); });
@@ -62,7 +67,8 @@ FaultSize::Advice FaultSize::Advise(uint64_t part) {
   credit_ = std::clamp(credit_ + (known ? kEarn : -kSpend), 0, kMaxCredit);
   const bool whole = credit_ >= kWhole;
   const bool steady = stream->steps >= kSteady;
-  return {whole, whole && steady ? stream->direction : 0};
+  return {whole, whole && steady ? stream->direction : 0,
+          whole ? stream->along : 0};
 }
 
 }  // namespace farswap::pager

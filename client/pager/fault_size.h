@@ -26,6 +26,9 @@ class FaultSize {
   struct Advice {
     bool whole = false;  // Bring the block whole.
     int ahead = 0;       // Where the stream goes, +1 or -1; 0: it is none.
+    // If the block cannot come whole: on which side of the fault its parts are
+    // wanted, too; 0: on neither.
+    int along = 0;
   };
 
   // On a fault at `part` (a 64 KiB index in the region).
@@ -34,6 +37,8 @@ class FaultSize {
   // How far, in blocks, the next fault of a stream that is read ahead of may
   // be: one more than is read.
   static constexpr int64_t kAheadBlocks = 5;
+  // How many parts of a block that is in pieces come at a time.
+  static constexpr int64_t kPartsAlong = 8;
 
  private:
   // Enough for a few threads that each walk a range, or for a merge.
@@ -51,6 +56,7 @@ class FaultSize {
     uint64_t used = 0;
     int direction = 0;
     int steps = 0;  // From block to block, in that direction.
+    int along = 0;  // Where the last step went.
   };
 
   // A stream is read ahead of from this many steps on.

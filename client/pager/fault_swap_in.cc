@@ -12,14 +12,6 @@
 namespace farswap::pager {
 namespace {
 
-// Where a worker receives folios below 2 MiB: its own, so that getting it
-// takes no lock, and small enough to stay in the processor's cache. On the
-// heap, for thread-local arrays would be in every thread of the program.
-char* SmallBuffer() {
-  static thread_local const auto buffer = std::make_unique<char[]>(kPartBytes);
-  return buffer.get();
-}
-
 // Hashes a folio part by part as it arrives: while it is in the processor's
 // cache that costs half.
 class HashOnArrival final : public remote::GetSink {
@@ -41,6 +33,11 @@ class HashOnArrival final : public remote::GetSink {
 };
 
 }  // namespace
+
+char* FaultPath::SmallBuffer() {
+  static thread_local const auto buffer = std::make_unique<char[]>(kPartBytes);
+  return buffer.get();
+}
 
 FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
   Region* const region = service->region;
@@ -128,6 +125,7 @@ FaultPath::Turn FaultPath::SwapIn(Service* service, Plan plan) {
     }
   }
   if (!Attach(service, plan, charged, &read)) return Turn::kAgain;
+  if (service->pieces && !read.cache.zero) return SwapInAlong(service, &read);
   const absl::Status status = Fetch(service, &read);
   if (!status.ok()) return Unfetched(service, status, &read);
   return Install(service, &read);
@@ -204,11 +202,14 @@ absl::Status FaultPath::Fetch(Service* service, Read* read) {
     if (status.ok()) break;
     shared_.counters.checksum_errors.Add();
   }
-  if (!status.ok()) return status;
-  shared_.counters.swpin[folio->order].Add();
-  shared_.counters.swpin_bytes.Add(bytes);
+  if (status.ok()) CountFetched(*read);
+  return status;
+}
+
+void FaultPath::CountFetched(const Read& read) const {
+  shared_.counters.swpin[read.folio->order].Add();
+  shared_.counters.swpin_bytes.Add(BytesOf(read.folio->order));
   shared_.counters.refaults.Add();
-  return absl::OkStatus();
 }
 
 absl::Status FaultPath::Verify(Read* read) const {

@@ -63,6 +63,18 @@ TEST(FaultSizeTest, OnlySteadyStreamsAreReadAheadOf) {
   EXPECT_EQ(backward.Advise(Backward(3)).ahead, -1);
 }
 
+TEST(FaultSizeTest, WhatLiesAlongIsWantedWhereTheLastStepWent) {
+  FaultSize size;
+  EXPECT_EQ(size.Advise(1000).along, 0);
+  EXPECT_EQ(size.Advise(1001).along, 1);
+  // Eight came with it.
+  EXPECT_EQ(size.Advise(1001 + FaultSize::kPartsAlong).along, 1);
+  // More than that is another stream, in the same block or not.
+  EXPECT_EQ(size.Advise(992).along, 0);
+  EXPECT_EQ(size.Advise(991).along, -1);
+  EXPECT_EQ(size.Advise(5000).along, 0);
+}
+
 TEST(FaultSizeTest, ToAndFroIsNoSteadyStream) {
   FaultSize size;
   for (int i = 0; i < 100; ++i) {
