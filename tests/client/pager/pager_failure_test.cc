@@ -353,6 +353,23 @@ TEST_F(PagerFailureTest, AbortPolicyAborts) {
       "policy is to abort");
 }
 
+// I23. Without the guard the worker would wait for itself until the deadline:
+// seen, by leaving the workers out of those that Serve looks for.
+TEST_F(PagerFailureTest, ALibraryThreadInFarMemoryIsTheEnd) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Start(kLimit, 1024, std::chrono::seconds(2));
+  char* const at = Remote(4 * kMiB);
+  EXPECT_DEATH(
+      {
+        // On the thread that serves the fault.
+        transport_->SetHook(Transport::kGet, [at](const remote::FolioRef&) {
+          IsReadable(at + 2 * kMiB);
+        });
+        IsReadable(at);
+      },
+      "in far memory or staging, where it must not");
+}
+
 TEST(PagerOptionsTest, BadOptionsAreRefusedWithTheRemedy) {
   const auto create = [](const PagerOptions& options) {
     return Pager::Create(options,
