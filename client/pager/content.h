@@ -3,6 +3,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_CONTENT_H_
 #define FARSWAP_CLIENT_PAGER_CONTENT_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -28,7 +29,9 @@ inline void CombineParts(Content* content, int order) {
   }
 }
 
-inline size_t PartBytesOf(int order) { return BytesOf(order) / PartsOf(order); }
+inline size_t PartBytesOf(int order) {
+  return BytesOf(std::min(order, kPartOrder));
+}
 
 inline Content HashContent(const char* bytes, int order) {
   Content content;
@@ -44,7 +47,7 @@ inline Content HashContent(const char* bytes, int order) {
 inline Sums SumsOf(const Content& content, const core::ClusterGrant& grant,
                    uint32_t slot, int order) {
   Sums sums{};
-  const uint32_t part_pages = PagesOf(order) / PartsOf(order);
+  const uint32_t part_pages = PagesOf(std::min(order, kPartOrder));
   for (uint32_t i = 0; i < PartsOf(order); ++i) {
     sums[i] = Checksum(content.parts[i], grant.cluster, slot + i * part_pages,
                        grant.generation);

@@ -11,11 +11,13 @@ namespace farswap::pager {
 
 void TakeOut::MakeRoomToKeep(core::Folio* folio) {
   const uint64_t pages = PagesOf(folio->order);
-  core::MemoryGroup* top = folio->group;
-  for (core::MemoryGroup* at = top; at != nullptr; at = at->parent()) {
+  core::MemoryGroup* at = folio->group;
+  core::MemoryGroup* top;
+  do {
     if (at->kept() + pages > at->keep_limit()) DropKept(at, pages);
     top = at;
-  }
+    at = at->parent();
+  } while (at != nullptr);
   const uint64_t kept = kept_pages_.load(std::memory_order_relaxed);
   if (kept + pages > max_kept_pages_) DropKept(top, pages);
 }
