@@ -47,7 +47,7 @@ class Pager::Impl final : public Workers::Handler {
                     const Wrap& wrap);
   void Shutdown();
 
-  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes);
+  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes, Group* parent);
   absl::Status DestroyGroup(Group* group);
   absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
   absl::StatusOr<Region*> CreateRegion(Group* group,
@@ -143,11 +143,20 @@ void Pager::Impl::DieOfOwnFault(const Fault& fault) const {
       fault.tid, static_cast<void*>(fault.address));
 }
 
-absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes) {
+absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes,
+                                                Group* parent) {
   const absl::Status enough = CheckLimit(limit_bytes);
   if (!enough.ok()) return enough;
+  const std::shared_ptr<Group> above = FindGroup(parent);
+  if (parent != nullptr && above == nullptr) {
+    return absl::InvalidArgumentError("there is no such group to be below");
+  }
+  if (above != nullptr && above->depth() == Group::kMaxDepth) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "groups are at most ", Group::kMaxDepth, " deep: give one above"));
+  }
   auto group =
-      std::make_shared<Group>(&shared_.folios, limit_bytes / kPageBytes);
+      std::make_shared<Group>(&shared_.folios, limit_bytes / kPageBytes, above);
   reclaim_->AddGroup(group);
   MutexLock lock(&mu_);
   groups_.push_back(group);
@@ -161,8 +170,12 @@ absl::Status Pager::Impl::DestroyGroup(Group* group) {
   if (shared_.regions.HasGroup(group)) {
     return absl::FailedPreconditionError("a region of the group is left");
   }
-  reclaim_->RemoveGroup(group);
   MutexLock lock(&mu_);
+  if (absl::c_any_of(groups_,
+                     [&](const auto& g) { return g->parent() == group; })) {
+    return absl::FailedPreconditionError("a group below the group is left");
+  }
+  reclaim_->RemoveGroup(group);
   std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
   return absl::OkStatus();
 }
@@ -319,8 +332,8 @@ absl::StatusOr<std::unique_ptr<Pager>> Pager::CreateForTest(
 
 Pager::~Pager() { impl_->Shutdown(); }
 
-absl::StatusOr<Group*> Pager::CreateGroup(uint64_t limit_bytes) {
-  return impl_->CreateGroup(limit_bytes);
+absl::StatusOr<Group*> Pager::CreateGroup(uint64_t limit_bytes, Group* parent) {
+  return impl_->CreateGroup(limit_bytes, parent);
 }
 
 absl::Status Pager::DestroyGroup(Group* group) {

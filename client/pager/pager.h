@@ -61,10 +61,13 @@ class Pager {
   Pager(const Pager&) = delete;
   Pager& operator=(const Pager&) = delete;
 
-  // Local memory of the group's regions together, in bytes. InvalidArgument
-  // below kMinGroupBytes.
-  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes);
-  // FailedPrecondition while a region of it is left.
+  // Local memory of the group's regions together, and of the groups below it,
+  // in bytes. `parent`: the group that it is below, which counts its memory as
+  // well; may be null. InvalidArgument below kMinGroupBytes, and when it would
+  // be too deep.
+  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes,
+                                     Group* parent = nullptr);
+  // FailedPrecondition while a region of it, or a group below it, is left.
   absl::Status DestroyGroup(Group* group);
   // From now on that is the group's limit. A higher one gives room at once; a
   // lower one lets nothing more in, and background reclaim gets there at the

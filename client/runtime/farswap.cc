@@ -145,12 +145,19 @@ absl::Status CreateGroup(farswap_client* client,
   if (!status.ok()) return status;
   const auto read = ReadOptions(options);
   if (!read.ok()) return read.status();
+  farswap_group* const parent = read->parent;
+  if (parent != nullptr && parent->client != client) {
+    return absl::InvalidArgumentError("parent: it is another client's group");
+  }
   auto handle = std::make_unique<farswap_group>();
-  auto created = client->pager->CreateGroup(read->local_limit);
+  auto created = client->pager->CreateGroup(
+      read->local_limit, parent == nullptr ? nullptr : parent->group);
   if (!created.ok()) return created.status();
   handle->client = client;
+  handle->parent = parent;
   handle->group = *created;
   ++client->groups;
+  if (parent != nullptr) ++parent->groups;
   *group = handle.release();
   return absl::OkStatus();
 }
@@ -163,8 +170,12 @@ absl::Status DestroyGroup(farswap_group* group) {
   if (const int regions = group->regions; regions > 0) {
     return Busy(regions, "regions are");
   }
+  if (const int groups = group->groups; groups > 0) {
+    return Busy(groups, "groups below it are");
+  }
   status = client->pager->DestroyGroup(group->group);
   if (!status.ok()) return status;
+  if (group->parent != nullptr) --group->parent->groups;
   delete group;
   --client->groups;
   return absl::OkStatus();

@@ -130,15 +130,20 @@ FARSWAP_API int farswap_client_close(farswap_client* client);
 
 typedef struct {
   size_t size;
-  /* Local memory of the group's regions together. Bytes, at least 8 MiB.
-   * Required. A hard limit. */
+  /* Local memory of the group's regions together, and of the groups below it.
+   * Bytes, at least 8 MiB. Required. A hard limit. */
   uint64_t local_limit;
+  /* The group that this one is below: what is local here is also within its
+   * limit, and when that is short the groups below it give, each in proportion
+   * to what it has. At most 8 deep. Null (default): none. */
+  farswap_group* parent;
 } farswap_group_options;
 
 FARSWAP_API void farswap_group_options_init(farswap_group_options* options,
                                             size_t size);
 
-/*  -EINVAL  the limit is too small */
+/*  -EINVAL  the limit is too small; the parent is another client's, or 8 deep
+ */
 FARSWAP_API int farswap_group_create(farswap_client* client,
                                      const farswap_group_options* options,
                                      farswap_group** group);
@@ -152,7 +157,7 @@ FARSWAP_API int farswap_group_create(farswap_client* client,
 FARSWAP_API int farswap_group_set_limit(farswap_group* group,
                                         uint64_t local_limit);
 
-/*  -EBUSY  a region is left */
+/*  -EBUSY  a region, or a group below it, is left */
 FARSWAP_API int farswap_group_destroy(farswap_group* group);
 
 typedef struct {

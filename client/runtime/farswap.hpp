@@ -177,10 +177,13 @@ class Client {
     return Client(client);
   }
 
-  Result<Group> CreateGroup(std::uint64_t local_limit) {
+  // `parent`: the group that it is below, and that outlives it.
+  Result<Group> CreateGroup(std::uint64_t local_limit,
+                            const Group* parent = nullptr) {
     farswap_group_options c;
     farswap_group_options_init(&c, sizeof(c));
     c.local_limit = local_limit;
+    if (parent != nullptr) c.parent = parent->handle_.get();
     farswap_group* group = nullptr;
     const int result = farswap_group_create(handle_.get(), &c, &group);
     if (result < 0) return Error::Last(result);

@@ -27,8 +27,10 @@ struct farswap_client {
 
 struct farswap_group {
   farswap_client* client;
+  farswap_group* parent;  // Or null.
   farswap::pager::Group* group;
   std::atomic<int> regions{0};
+  std::atomic<int> groups{0};  // Below it.
 };
 
 struct farswap_region {

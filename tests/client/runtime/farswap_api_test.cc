@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "client/runtime/farswap.h"
 #include "client/runtime/farswap.hpp"
@@ -120,6 +121,71 @@ TEST_F(FarswapApiTest, ALimitCanChange) {
   ASSERT_EQ(group->SetLimit(64 * kMiB), 0) << farswap_last_error();
   Fill(region->data(), region->size());
   EXPECT_EQ(client->Stats().resident_bytes, 32 * kMiB);
+}
+
+TEST_F(FarswapApiTest, GroupsBelowAGroupShareItsLimit) {
+  farswap_client* const client = Open();
+  farswap_group* const top = MakeGroup(client);
+  farswap_group_options options;
+  farswap_group_options_init(&options, sizeof(options));
+  // Each would have room for all of its region by itself.
+  options.local_limit = 32 * kMiB;
+  options.parent = top;
+  farswap_group* groups[2] = {};
+  farswap_region* regions[2] = {};
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(farswap_group_create(client, &options, &groups[i]), 0)
+        << farswap_last_error();
+    regions[i] = MakeRegion(groups[i], 16 * kMiB);
+    Fill(static_cast<char*>(farswap_region_address(regions[i])), 16 * kMiB);
+  }
+  for (farswap_region* region : regions) {
+    const char* const data = static_cast<char*>(farswap_region_address(region));
+    EXPECT_EQ(WrongWords(data, 16 * kMiB), 0u);
+    farswap_stats stats = {};
+    stats.size = sizeof(stats);
+    ASSERT_EQ(farswap_client_stats(client, &stats), 0);
+    EXPECT_LE(stats.resident_bytes, 8 * kMiB + options.local_limit / 16);
+    EXPECT_GE(stats.remote_bytes, 16 * kMiB);
+  }
+
+  EXPECT_EQ(farswap_group_destroy(top), -EBUSY);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(farswap_region_destroy(regions[i]), 0);
+    EXPECT_EQ(farswap_group_destroy(groups[i]), 0) << farswap_last_error();
+  }
+  EXPECT_EQ(farswap_group_destroy(top), 0) << farswap_last_error();
+  EXPECT_EQ(farswap_client_close(client), 0) << farswap_last_error();
+}
+
+TEST_F(FarswapApiTest, AGroupThatCannotBeWhereItIsWanted) {
+  farswap_client* const client = Open();
+  farswap_client* const other = Open();
+  farswap_group* const foreign = MakeGroup(other);
+  farswap_group_options options;
+  farswap_group_options_init(&options, sizeof(options));
+  options.local_limit = 8 * kMiB;
+  options.parent = foreign;
+  farswap_group* group = nullptr;
+  EXPECT_EQ(farswap_group_create(client, &options, &group), -EINVAL);
+  EXPECT_EQ(group, nullptr);
+  EXPECT_STREQ(farswap_last_error(), "parent: it is another client's group");
+
+  std::vector<farswap_group*> line = {MakeGroup(client)};
+  while (line.size() < 8) {
+    options.parent = line.back();
+    ASSERT_EQ(farswap_group_create(client, &options, &group), 0);
+    line.push_back(group);
+  }
+  options.parent = line.back();
+  EXPECT_EQ(farswap_group_create(client, &options, &group), -EINVAL);
+  while (!line.empty()) {
+    EXPECT_EQ(farswap_group_destroy(line.back()), 0) << farswap_last_error();
+    line.pop_back();
+  }
+  EXPECT_EQ(farswap_group_destroy(foreign), 0);
+  EXPECT_EQ(farswap_client_close(client), 0) << farswap_last_error();
+  EXPECT_EQ(farswap_client_close(other), 0) << farswap_last_error();
 }
 
 TEST_F(FarswapApiTest, HintsOfEachKind) {
