@@ -72,6 +72,22 @@ SwapCharge MemoryGroup::TryChargeSwap(uint64_t pages, MemoryGroup** over) {
   return SwapCharge::kOverLimit;
 }
 
+uint64_t MemoryGroup::SwapRoom() const {
+  uint64_t room = kNoLimit;
+  for (const MemoryGroup* at = this; at != nullptr; at = at->parent()) {
+    const uint64_t limit = at->swap_limit();
+    room = std::min(room, limit - std::min(limit, at->swap_usage()));
+  }
+  return room;
+}
+
+bool MemoryGroup::IsSwapFull() const {
+  for (const MemoryGroup* at = this; at != nullptr; at = at->parent()) {
+    if (2 * at->swap_usage() > at->swap_limit()) return true;
+  }
+  return false;
+}
+
 // --- when to reclaim ---
 
 uint64_t MemoryGroup::low() const {

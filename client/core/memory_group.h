@@ -93,7 +93,14 @@ class MemoryGroup {
   // As TryCharge; `*over` tells whose limit it was.
   [[nodiscard]] SwapCharge TryChargeSwap(uint64_t pages,
                                          MemoryGroup** over = nullptr);
+  // Past the limits if need be: for slots in place of lost ones.
+  void ForceChargeSwap(uint64_t pages) { swap_.Charge(pages); }
   void UnchargeSwap(uint64_t pages) { swap_.Uncharge(pages); }
+  // How many slots more may be charged, here and above.
+  uint64_t SwapRoom() const;
+  // Whether more than half of the swap limit, of this group or of one above,
+  // is in use: then what came in gives its slots up (mem_cgroup_swap_full).
+  bool IsSwapFull() const;
   uint64_t swap_limit() const { return swap_.limit(); }
   uint64_t swap_usage() const { return swap_.usage(); }
   // Slots beyond a lower limit stay until they are freed.

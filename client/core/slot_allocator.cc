@@ -104,22 +104,23 @@ std::optional<SwapEntry> SlotAllocator::TryCluster(ClusterIndex index,
   return entry;
 }
 
-void SlotAllocator::Settle(ClusterInfo& cluster, ClusterIndex index,
-                           const Tally& before) {
+uint32_t SlotAllocator::Settle(ClusterInfo& cluster, ClusterIndex index,
+                               const Tally& before) {
   tables_->AddBytes(static_cast<ptrdiff_t>(cluster.overflow_bytes()) -
                     static_cast<ptrdiff_t>(before.overflow_bytes));
   const uint32_t freed = before.used - cluster.used();
-  if (freed == 0) return;
+  if (freed == 0) return 0;
   used_slots_.fetch_sub(freed, std::memory_order_relaxed);
   if (cluster.used() != 0) {
-    if (cluster.state == ClusterState::kRetired) return;
+    if (cluster.state == ClusterState::kRetired) return freed;
     lists_->Move(cluster, index, ClusterState::kNonfull, cluster.order);
-    return;
+    return freed;
   }
   tables_->FreeTable(cluster, index);
   const bool retired = cluster.state == ClusterState::kRetired;
   lists_->Move(cluster, index,
                retired ? ClusterState::kAbsent : ClusterState::kFree, 0);
+  return freed;
 }
 
 }  // namespace farswap::core

@@ -46,7 +46,8 @@ class SlotAllocator {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu) {
     return {cluster.used(), cluster.overflow_bytes()};
   }
-  void Settle(ClusterInfo& cluster, ClusterIndex index, const Tally& before)
+  // Returns how many became Null.
+  uint32_t Settle(ClusterInfo& cluster, ClusterIndex index, const Tally& before)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu);
 
   size_t used_slots() const {

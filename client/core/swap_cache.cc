@@ -121,13 +121,15 @@ void SwapSpace::SwapCacheDelFolio(Folio* folio, uint32_t age) {
   const uint32_t pages = PagesOf(folio->order);
   const SwapEntry entry = folio->entry;
   ClusterInfo& cluster = impl_->At(entry);
+  uint32_t freed = 0;
   {
     MutexLock lock(&cluster.mu);
     FARSWAP_CHECK(cluster.View().IsAttached(entry.slot(), pages, folio->id));
     const auto before = SlotAllocator::Before(cluster);
     cluster.ToShadow(entry.slot(), pages, age);
-    impl_->slots.Settle(cluster, entry.cluster(), before);
+    freed = impl_->slots.Settle(cluster, entry.cluster(), before);
   }
+  Uncharge(folio->group, freed);
   impl_->tables.FreeLate();
   folio->has_swap = folio->stored = false;
   impl_->folios->Put(folio);

@@ -89,9 +89,30 @@ ClusterGrant SwapSpace::GrantOf(SwapEntry entry) const
 
 // --- slots of a folio ---
 
-bool SwapSpace::FolioAllocSwap(Folio* folio) {
+bool SwapSpace::FolioAllocSwap(Folio* folio, MemoryGroup** over) {
+  MemoryGroup* const group = folio->group;
+  const uint32_t pages = PagesOf(folio->order);
+  if (over != nullptr) *over = nullptr;
+  if (group != nullptr &&
+      group->TryChargeSwap(pages, over) == SwapCharge::kOverLimit) {
+    return false;
+  }
+  if (impl_->Allocate(folio)) return true;
+  if (group != nullptr) group->UnchargeSwap(pages);
+  return false;
+}
+
+bool SwapSpace::FolioReplaceSwap(Folio* folio) {
+  if (!impl_->Allocate(folio)) return false;
+  if (folio->group != nullptr) {
+    folio->group->ForceChargeSwap(PagesOf(folio->order));
+  }
+  return true;
+}
+
+bool SwapSpace::Impl::Allocate(Folio* folio) {
   FARSWAP_CHECK(!folio->has_swap);
-  const auto entry = impl_->slots.Allocate(folio->order, folio->id);
+  const auto entry = slots.Allocate(folio->order, folio->id);
   if (!entry) return false;
   FolioArena::Get(folio);
   folio->entry = *entry;
@@ -139,21 +160,25 @@ bool SwapSpace::FolioFreeSwap(Folio* folio) {
     cluster.ToNull(entry.slot(), pages);
     impl_->slots.Settle(cluster, entry.cluster(), before);
   }
+  Uncharge(folio->group, pages);
   impl_->tables.FreeLate();
   folio->has_swap = folio->stored = false;
   impl_->folios->Put(folio);
   return true;
 }
 
-void SwapSpace::PutEntries(SwapEntry entry, uint32_t pages) {
+void SwapSpace::PutEntries(SwapEntry entry, uint32_t pages,
+                           MemoryGroup* group) {
   CheckRange(entry, pages);
   ClusterInfo& cluster = impl_->At(entry);
+  uint32_t freed = 0;
   {
     MutexLock lock(&cluster.mu);
     const auto before = SlotAllocator::Before(cluster);
     for (uint32_t i = 0; i < pages; ++i) cluster.DropOwner(entry.slot() + i);
-    impl_->slots.Settle(cluster, entry.cluster(), before);
+    freed = impl_->slots.Settle(cluster, entry.cluster(), before);
   }
+  Uncharge(group, freed);
   impl_->tables.FreeLate();
 }
 

@@ -69,6 +69,8 @@ struct CacheAlloc {
   CacheFallbacks fallbacks;
 };
 
+// Slots are charged to the group of the folio that they were given to, until
+// they are free (memory_group.h).
 class SwapSpace {
  public:
   explicit SwapSpace(FolioArena* folios);
@@ -102,8 +104,14 @@ class SwapSpace {
   // --- slots of a folio; the caller has the folio ---
 
   // Allocates 2^order slots, attaches the folio to them with count 0, sets
-  // its entry. False if no cluster can take it: add one, or split the folio.
-  bool FolioAllocSwap(Folio* folio);
+  // its entry. They are charged to its group, if it has one. False if no
+  // cluster can take it: add one, or split the folio; or if that would pass a
+  // swap limit: then `*over`, if asked for, is the group whose it is, else
+  // null.
+  bool FolioAllocSwap(Folio* folio, MemoryGroup** over = nullptr);
+  // The same for slots in place of others that are lost and about to be freed:
+  // past swap limits if need be.
+  bool FolioReplaceSwap(Folio* folio);
   // One more owner for each slot: at unmapping. The first owner is legal for
   // an attached folio only.
   void FolioDupSwap(Folio* folio);
@@ -116,8 +124,9 @@ class SwapSpace {
   // owner becomes Null; Cached stays until its folio lets go. A slot of a part
   // of several (T) stays, without owner, until the whole part has none: one
   // sum covers them, so none may be overwritten while another is still to be
-  // fetched.
-  void PutEntries(SwapEntry entry, uint32_t pages);
+  // fetched. `group`: of the folio that was given the slots; may be null.
+  void PutEntries(SwapEntry entry, uint32_t pages,
+                  MemoryGroup* group = nullptr);
   // One more owner for each of `pages` slots that have one already: fork.
   void DupEntries(SwapEntry entry, uint32_t pages);
 

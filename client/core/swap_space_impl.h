@@ -10,6 +10,7 @@
 #include "client/core/cluster_info.h"
 #include "client/core/cluster_lists.h"
 #include "client/core/folio.h"
+#include "client/core/memory_group.h"
 #include "client/core/slot_allocator.h"
 #include "client/core/swap_entry.h"
 #include "client/core/swap_space.h"
@@ -28,6 +29,9 @@ class SwapSpace::Impl {
 
   // Makes a cluster free, with that grant, unless its state is not `from`.
   bool Grant(ClusterIndex index, ClusterState from, const ClusterGrant& grant);
+
+  // FolioAllocSwap, without the charge.
+  bool Allocate(Folio* folio);
 
   // One order of SwapCacheAllocFolio: false if a smaller one is to be tried.
   bool TryAttach(SwapEntry entry, int order,
@@ -49,6 +53,11 @@ class SwapSpace::Impl {
   TableKeeper tables{&lists};
   SlotAllocator slots{&lists, &tables};
 };
+
+// Slots are free that were charged to that group, if it is one.
+inline void Uncharge(MemoryGroup* group, uint32_t slots) {
+  if (group != nullptr && slots > 0) group->UnchargeSwap(slots);
+}
 
 // The slots of a folio are in one cluster.
 inline void CheckRange(SwapEntry entry, uint32_t pages) {

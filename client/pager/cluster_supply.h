@@ -29,6 +29,9 @@ class ClusterSupply {
   // background.
   void Balance();
 
+  // Makes some mapped folios give up the copies they have in slots.
+  bool DropCleanCopies();
+
   // No slot is free and no server grants more: folios that come in give up
   // their slots. Until a few clusters are free again.
   bool full() const { return full_.load(std::memory_order_acquire); }
@@ -37,9 +40,6 @@ class ClusterSupply {
   bool Grant(SteadyTime until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Gives clusters back that are more than are needed.
   void ReturnSurplus();
-  // Makes mapped folios give up the copies they have in slots.
-  bool DropCleanCopies();
-
   Shared& shared_;
   std::atomic<bool> full_{false};
   std::atomic<uint64_t> attempts_{0};

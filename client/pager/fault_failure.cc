@@ -133,7 +133,7 @@ uint64_t FaultPath::LoseSwapLocked(Service* service, PageWord word,
     }
   }
   DeclareLost(*service, why, PagesOf(order));
-  shared_.swap.PutEntries(entry, PagesOf(order));
+  shared_.swap.PutEntries(entry, PagesOf(order), service->region->group());
   shared_.counters.remote_pages.Sub(PagesOf(order));
   map.Set(page, order, PageWord(PageWord::Kind::kPoisoned, 0));
   PoisonOrWake(service->region->AddressOf(page), BytesOf(order));

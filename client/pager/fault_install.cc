@@ -137,7 +137,7 @@ uint64_t FaultPath::InstallPagesLocked(Service* service, core::SwapEntry head,
       continue;
     }
     MappedLocked(region, folio, /*active=*/true);
-    shared_.swap.PutEntries(head + i, 1);
+    shared_.swap.PutEntries(head + i, 1, region->group());
     shared_.counters.remote_pages.Sub(1);
     *served |= page == service->page;
     ++installed;

@@ -248,7 +248,7 @@ bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
   }
   service->error = absl::DeadlineExceededError(
       "no local memory came free: the limit is in use and nothing can be "
-      "written out");
+      "written out (no server grants more, or the swap limit is in use)");
   return false;
 }
 

@@ -287,7 +287,9 @@ void FaultPath::InstalledWholeLocked(Service* service, Read* read,
   shared_.counters.remote_pages.Sub(PagesOf(order));
   shared_.swap.FolioPutSwap(folio);
   // Slots are scarce: the copy is given up for them.
-  if (reclaim_.swap_full()) shared_.swap.FolioFreeSwap(folio);
+  if (reclaim_.swap_full() || region->group()->IsSwapFull()) {
+    shared_.swap.FolioFreeSwap(folio);
+  }
   if (order == kPmdOrder) CountBlockLocked(region, folio->index);
   LoseRefusedLocked(service, folio);
 }

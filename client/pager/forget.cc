@@ -22,7 +22,7 @@ void Forget::RangeLocked(Region* region, uint64_t page, uint64_t pages,
   const PageWord block = map.GetBlock(page / kPagesPerPmd);
   const bool whole = pages == kPagesPerPmd;
   if (whole && block.kind() == PageWord::Kind::kSwap) {
-    shared_.swap.PutEntries(block.entry(), kPagesPerPmd);
+    shared_.swap.PutEntries(block.entry(), kPagesPerPmd, region->group());
     shared_.counters.remote_pages.Sub(kPagesPerPmd);
   } else if (!whole || !block.is_zeros()) {
     for (uint64_t at = page; at < page + pages;) {
@@ -37,7 +37,7 @@ uint64_t Forget::PageLocked(Region* region, uint64_t page, uint64_t end) {
   for (;;) {
     const PageWord word = region->map().Get(page);
     if (word.kind() == PageWord::Kind::kSwap) {
-      shared_.swap.PutEntries(word.entry(), 1);
+      shared_.swap.PutEntries(word.entry(), 1, region->group());
       shared_.counters.remote_pages.Sub(1);
       return 1;
     }

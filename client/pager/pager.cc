@@ -50,6 +50,7 @@ class Pager::Impl final : public Workers::Handler {
   absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes, Group* parent);
   absl::Status DestroyGroup(Group* group);
   absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
+  absl::Status SetGroupSwapLimit(Group* group, uint64_t limit_bytes);
   absl::StatusOr<Region*> CreateRegion(Group* group,
                                        const RegionOptions& options);
   absl::Status DestroyRegion(Region* region);
@@ -193,6 +194,18 @@ absl::Status Pager::Impl::SetGroupLimit(Group* group, uint64_t limit_bytes) {
         held->pinned() * kPageBytes, " that are pinned; unpin some, or give ",
         "8 MiB, or a sixteenth of it, more than they are"));
   }
+  reclaim_->Kick();
+  return absl::OkStatus();
+}
+
+absl::Status Pager::Impl::SetGroupSwapLimit(Group* group,
+                                            uint64_t limit_bytes) {
+  const std::shared_ptr<Group> held = FindGroup(group);
+  if (held == nullptr) {
+    return absl::InvalidArgumentError("there is no such group");
+  }
+  held->SetSwapLimit(limit_bytes == 0 ? Group::kNoLimit
+                                      : limit_bytes / kPageBytes);
   reclaim_->Kick();
   return absl::OkStatus();
 }
@@ -342,6 +355,10 @@ absl::Status Pager::DestroyGroup(Group* group) {
 
 absl::Status Pager::SetGroupLimit(Group* group, uint64_t limit_bytes) {
   return impl_->SetGroupLimit(group, limit_bytes);
+}
+
+absl::Status Pager::SetGroupSwapLimit(Group* group, uint64_t limit_bytes) {
+  return impl_->SetGroupSwapLimit(group, limit_bytes);
 }
 
 absl::StatusOr<Region*> Pager::CreateRegion(Group* group,

@@ -75,6 +75,11 @@ class Pager {
   // then nothing changes.
   absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
 
+  // What of the group's memory, and of that of the groups below it, may be in
+  // slots; 0: no limit, as at first. What is beyond a lower one stays until it
+  // comes back.
+  absl::Status SetGroupSwapLimit(Group* group, uint64_t limit_bytes);
+
   absl::StatusOr<Region*> CreateRegion(Group* group,
                                        const RegionOptions& options);
   // Unmaps it and frees its slots. No thread may be touching it.

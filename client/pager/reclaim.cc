@@ -69,7 +69,8 @@ bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
     // What is kept goes without I/O.
     const bool taken = take_out_.DropKept(over, pages) > 0 ||
                        TakeOutOf(over, pages, until) > 0;
-    if (!taken && frees_slots && clusters_.full() &&
+    const bool full = clusters_.full() || group->SwapRoom() < kPagesPerPmd;
+    if (!taken && frees_slots && full &&
         over->usage() <= over->limit() + kOverPages) {
       group->ForceCharge(pages);
       return true;

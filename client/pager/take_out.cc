@@ -44,6 +44,10 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
         step = RunParts(folio, until, taken, keep);
       }
       break;
+    case Captured::kOverLimit:
+      // For the next one, perhaps: copies of what is mapped.
+      clusters_.DropCleanCopies();
+      break;
     case Captured::kNoRoom:
       break;
   }
@@ -118,8 +122,10 @@ TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging,
 TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
                                          char* staging) {
   const bool new_slots = !folio->has_swap;
-  if (new_slots && !shared_.swap.FolioAllocSwap(folio))
-    return Captured::kNoSlots;
+  core::MemoryGroup* over = nullptr;
+  if (new_slots && !shared_.swap.FolioAllocSwap(folio, &over)) {
+    return over != nullptr ? Captured::kOverLimit : Captured::kNoSlots;
+  }
   // The map says where the folio goes before the pages do, as in the kernel:
   // there is no moment at which a fault could find neither.
   shared_.swap.FolioDupSwap(folio);
@@ -271,14 +277,14 @@ void TakeOut::Disown(Region* region, core::Folio* folio, PageWord word) {
   PageMap& map = region->map();
   if (map.IsSwapRun(folio->index, folio->order, folio->entry)) {
     map.Set(folio->index, folio->order, word);
-    shared_.swap.PutEntries(folio->entry, PagesOf(folio->order));
+    shared_.swap.PutEntries(folio->entry, PagesOf(folio->order), folio->group);
     shared_.counters.remote_pages.Sub(PagesOf(folio->order));
     return;
   }
   for (uint32_t i = 0; i < PagesOf(folio->order); ++i) {
     if (map.Get(folio->index + i) != PageWord::Swap(folio->entry + i)) continue;
     map.Set(folio->index + i, 0, word);
-    shared_.swap.PutEntries(folio->entry + i, 1);
+    shared_.swap.PutEntries(folio->entry + i, 1, folio->group);
     shared_.counters.remote_pages.Sub(1);
   }
 }

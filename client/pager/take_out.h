@@ -82,6 +82,7 @@ class TakeOut {
     kNo,
     kNotWhole,  // EINVAL: its parts may go one by one.
     kNoSlots,
+    kOverLimit,  // Of swap.
     kNoRoom
   };
   enum class Rehomed { kRestarted, kNotNeeded, kNoSlots };

@@ -135,7 +135,7 @@ TakeOut::Rehomed TakeOut::Rehome(WriteBack* put) {
   core::Folio* const fresh =
       shared_.folios.Allocate(old->order, old->group, region, old->index);
   if (fresh == nullptr) return Rehomed::kNoSlots;
-  if (!shared_.swap.FolioAllocSwap(fresh)) {
+  if (!shared_.swap.FolioReplaceSwap(fresh)) {
     shared_.folios.Put(fresh);
     return Rehomed::kNoSlots;
   }
@@ -162,15 +162,15 @@ void TakeOut::RenameLocked(Region* region, core::Folio* old,
   PageMap& map = region->map();
   if (map.IsSwapRun(old->index, old->order, old->entry)) {
     map.Set(old->index, old->order, PageWord::Swap(fresh->entry));
-    shared_.swap.PutEntries(old->entry, PagesOf(old->order));
+    shared_.swap.PutEntries(old->entry, PagesOf(old->order), region->group());
     return;
   }
   for (uint32_t i = 0; i < PagesOf(old->order); ++i) {
     if (map.Get(old->index + i) == PageWord::Swap(old->entry + i)) {
       map.Set(old->index + i, 0, PageWord::Swap(fresh->entry + i));
-      shared_.swap.PutEntries(old->entry + i, 1);
+      shared_.swap.PutEntries(old->entry + i, 1, region->group());
     } else {
-      shared_.swap.PutEntries(fresh->entry + i, 1);
+      shared_.swap.PutEntries(fresh->entry + i, 1, region->group());
     }
   }
 }

@@ -153,6 +153,8 @@ absl::Status CreateGroup(farswap_client* client,
   auto created = client->pager->CreateGroup(
       read->local_limit, parent == nullptr ? nullptr : parent->group);
   if (!created.ok()) return created.status();
+  status = client->pager->SetGroupSwapLimit(*created, read->swap_limit);
+  if (!status.ok()) return status;
   handle->client = client;
   handle->parent = parent;
   handle->group = *created;
@@ -188,6 +190,13 @@ absl::Status SetLimit(farswap_group* group, uint64_t local_limit) {
   const auto limit = ReadLocalLimit(local_limit);
   if (!limit.ok()) return limit.status();
   return group->client->pager->SetGroupLimit(group->group, *limit);
+}
+
+absl::Status SetSwapLimit(farswap_group* group, uint64_t swap_limit) {
+  if (group == nullptr) return Null("group");
+  absl::Status status = Usable(group->client);
+  if (!status.ok()) return status;
+  return group->client->pager->SetGroupSwapLimit(group->group, swap_limit);
 }
 
 absl::Status CreateRegion(farswap_group* group,
@@ -264,6 +273,10 @@ int farswap_group_destroy(farswap_group* group) {
 
 int farswap_group_set_limit(farswap_group* group, uint64_t local_limit) {
   return rt::Call([&] { return rt::SetLimit(group, local_limit); });
+}
+
+int farswap_group_set_swap_limit(farswap_group* group, uint64_t swap_limit) {
+  return rt::Call([&] { return rt::SetSwapLimit(group, swap_limit); });
 }
 
 int farswap_region_create(farswap_group* group,

@@ -137,6 +137,11 @@ typedef struct {
    * limit, and when that is short the groups below it give, each in proportion
    * to what it has. At most 8 deep. Null (default): none. */
   farswap_group* parent;
+  /* How much of the group's memory, and of that of the groups below it, may be
+   * on servers. Bytes; 0 (default): no limit. Beyond it memory stays local, and
+   * a group that is at both limits has no room for more: a fault then waits for
+   * its deadline, and its region's policy decides. */
+  uint64_t swap_limit;
 } farswap_group_options;
 
 FARSWAP_API void farswap_group_options_init(farswap_group_options* options,
@@ -156,6 +161,11 @@ FARSWAP_API int farswap_group_create(farswap_client* client,
  *           has changed then */
 FARSWAP_API int farswap_group_set_limit(farswap_group* group,
                                         uint64_t local_limit);
+
+/* Sets another swap limit; 0: none. What is on servers beyond a lower one stays
+ * there until it is used. */
+FARSWAP_API int farswap_group_set_swap_limit(farswap_group* group,
+                                             uint64_t swap_limit);
 
 /*  -EBUSY  a region, or a group below it, is left */
 FARSWAP_API int farswap_group_destroy(farswap_group* group);

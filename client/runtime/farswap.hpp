@@ -139,6 +139,10 @@ class Group {
   int SetLimit(std::uint64_t local_limit) {
     return farswap_group_set_limit(handle_.get(), local_limit);
   }
+  // 0, or a negative errno; see farswap_group_set_swap_limit.
+  int SetSwapLimit(std::uint64_t swap_limit) {
+    return farswap_group_set_swap_limit(handle_.get(), swap_limit);
+  }
 
  private:
   friend class Client;

@@ -103,6 +103,8 @@ void PagerTest::TearDown() {
   EXPECT_EQ(pager_->Stats().remote_bytes, 0u);
   EXPECT_TRUE(Eventually([&] { return pager_->IsIdle(); }));
   pager_->CheckInvariants();
+  EXPECT_EQ(group_->usage(), 0u);
+  EXPECT_EQ(group_->swap_usage(), 0u);
   EXPECT_TRUE(pager_->DestroyGroup(group_).ok());
   regions_.clear();
   pager_.reset();
