@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/pager/address_space.h"
-#include "client/pager/block_table.h"
+#include "client/pager/uffd_block_table.h"
 #include "client/pager/map_events.h"
 
 namespace farswap::pager {

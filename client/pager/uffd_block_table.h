@@ -14,8 +14,8 @@
 //
 // Thread-safe. A leaf lock, held across the system calls, and their event; the
 // reader does not take it.
-#ifndef FARSWAP_CLIENT_PAGER_BLOCK_TABLE_H_
-#define FARSWAP_CLIENT_PAGER_BLOCK_TABLE_H_
+#ifndef FARSWAP_CLIENT_PAGER_UFFD_BLOCK_TABLE_H_
+#define FARSWAP_CLIENT_PAGER_UFFD_BLOCK_TABLE_H_
 
 #include "client/pager/address_space.h"
 #include "client/pager/map_events.h"
@@ -49,4 +49,4 @@ class BlockTable {
 
 }  // namespace farswap::pager
 
-#endif  // FARSWAP_CLIENT_PAGER_BLOCK_TABLE_H_
+#endif  // FARSWAP_CLIENT_PAGER_UFFD_BLOCK_TABLE_H_

@@ -1,4 +1,4 @@
-#include "client/pager/block_table.h"
+#include "client/pager/uffd_block_table.h"
 
 #include <errno.h>
 #include <linux/userfaultfd.h>
