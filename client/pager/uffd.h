@@ -16,8 +16,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/pager/address_space.h"
-#include "client/pager/uffd_block_table.h"
 #include "client/pager/map_events.h"
+#include "client/pager/uffd_block_table.h"
 
 namespace farswap::pager {
 
