@@ -2,7 +2,7 @@
 // while the server is slow, answers nothing, or forgets everything. Every page
 // reads as what was last written, or raises SIGBUS under a lost server.
 //
-// 10 s a test; with FARSWAP_TEST_LONG=1 five minutes. FARSWAP_TEST_SEED=N
+// 15 s a test; with FARSWAP_TEST_LONG=1 five minutes. FARSWAP_TEST_SEED=N
 // repeats a run as far as threads can be repeated.
 #include <setjmp.h>
 #include <signal.h>
@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "client/pager/hints.h"
 #include "tests/client/pager/pager_fixture.h"
 
 namespace farswap::pager {
@@ -39,7 +40,7 @@ constexpr int kStripes = 32;
 std::chrono::seconds Duration() {
   const bool is_long = std::getenv("FARSWAP_TEST_LONG") != nullptr &&
                        std::atoi(std::getenv("FARSWAP_TEST_LONG")) != 0;
-  return std::chrono::seconds(is_long ? 300 : 10);
+  return std::chrono::seconds(is_long ? 300 : 15);
 }
 
 uint64_t Seed() {
@@ -112,6 +113,9 @@ class ChaosTest : public PagerTest {
   void Write(Stripe* stripe, uint64_t p, uint64_t stamp, bool lossy);
   void Discard(Stripe* stripe, uint64_t p, uint64_t count, int advice);
   void Replace(Stripe* stripe, uint64_t kept);
+  void Hint(std::mt19937_64& random, Stripe* stripe, bool lossy);
+  void DiscardByHint(Stripe* stripe, uint64_t offset, uint64_t p,
+                     uint64_t count);
   void SetProtection(Stripe* stripe, bool read_only);
   void SetLocked(Stripe* stripe, bool locked);
 
@@ -184,6 +188,50 @@ void ChaosTest::Replace(Stripe* stripe, uint64_t kept) {
   stripe->at = nullptr;  // Given up.
 }
 
+// What a hint may do without anybody's noticing, and discard. Stripes that are
+// elsewhere by now, or in part not the region's any more, are refused.
+void ChaosTest::Hint(std::mt19937_64& random, Stripe* stripe, bool lossy) {
+  Region* const region = regions_[0];
+  if (stripe->at < at_ || stripe->at >= at_ + region->length()) return;
+  const uint64_t p = random() % kStripePages;
+  const uint64_t count = std::min(1 + random() % 16, kStripePages - p);
+  const auto offset = static_cast<uint64_t>(stripe->at - at_) + p * kPageBytes;
+  const uint64_t bytes = count * kPageBytes;
+  Hints& hints = pager_->hints();
+  switch (random() % 4) {
+    case 0:
+      hints.Prefetch(region, offset, bytes).IgnoreError();
+      return;
+    case 1:
+      hints.Cold(region, offset, bytes).IgnoreError();
+      return;
+    case 2:
+      // For a while only, as it is charged. Not under a lost server: a page
+      // that is lost cannot be pinned.
+      if (lossy) return;
+      hints.Pin(region, offset, bytes).IgnoreError();
+      for (int i = 0; i < 4; ++i) Check(stripe, p, lossy);
+      hints.Unpin(region, offset, bytes).IgnoreError();
+      return;
+    default:
+      DiscardByHint(stripe, offset, p, count);
+  }
+}
+
+void ChaosTest::DiscardByHint(Stripe* stripe, uint64_t offset, uint64_t p,
+                              uint64_t count) {
+  if (stripe->locked) return;
+  const absl::Status done =
+      pager_->hints().Discard(regions_[0], offset, count * kPageBytes);
+  for (uint64_t i = p; i < p + count; ++i) {
+    if (done.ok()) {
+      stripe->pages[i] = {};
+    } else {
+      stripe->pages[i].freed = true;  // Or not.
+    }
+  }
+}
+
 void ChaosTest::SetProtection(Stripe* stripe, bool read_only) {
   if (stripe->locked) return;
   const int protection = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -222,6 +270,9 @@ void ChaosTest::Step(std::mt19937_64& random, Stripe* stripe, bool lossy) {
       madvise(stripe->at, kStripeBytes,
               random() % 2 == 0 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
       return;
+    case 8:
+    case 9:
+      return Hint(random, stripe, lossy);
     default:
       if (random() % 2 == 0) {
         Write(stripe, p, random() | 1, lossy);
