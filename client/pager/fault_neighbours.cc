@@ -114,7 +114,11 @@ absl::Status FaultPath::FetchAlong(Service* service, Read* first,
     at += BytesOf(read->folio->order);
   }
   const absl::Status status = Verify(first);
-  if (status.ok()) CountFetched(*first);
+  if (status.ok()) {
+    CountFetched(*first);
+  } else {
+    shared_.counters.checksum_errors.Add();
+  }
   return status;
 }
 
