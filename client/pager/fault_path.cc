@@ -302,7 +302,7 @@ OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
   const char* const end = home + kPmdBytes;
   const bool empty = !map.GetBlock(index).discarded() ||
                      shared_.space->FirstPresent(home, end) == end;
-  if (map.GetBlock(index).has_table() && empty) {
+  if (map.GetBlock(index).has_table() && empty && !region->carved()) {
     // If it is refused, the block arrives as 512 pages.
     (void)shared_.space->DropTable(home);
   }

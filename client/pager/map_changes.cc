@@ -111,6 +111,7 @@ void MapChanges::AddLeftovers(char* start, char* end) {
 }
 
 void MapChanges::Unmap(const RegionTable::Piece& piece) {
+  piece.region->SetCarved();
   shared_.regions.Carve(piece.start, piece.end);
   forget_.Range(piece.region.get(), piece.region->PageOf(piece.start),
                 PagesIn(piece.start, piece.end),

@@ -59,6 +59,10 @@ class Region : public std::enable_shared_from_this<Region> {
   uint64_t PageOf(const char* at) const {
     return static_cast<uint64_t>(at - address_) / kPageBytes;
   }
+  // Whether the program has unmapped or moved away a part of it, ever.
+  bool carved() const { return carved_.load(std::memory_order_relaxed); }
+  void SetCarved() { carved_.store(true, std::memory_order_relaxed); }
+
   // A dead region is about to be unmapped, and its addresses given to others:
   // who acts on them holds the block's lock and has seen, under it, that the
   // region lives. BlockLocks::Barrier after Kill sees the last of them out.
@@ -76,6 +80,7 @@ class Region : public std::enable_shared_from_this<Region> {
   const RegionOptions options_;
   PageMap map_;
   FaultSize fault_size_;
+  std::atomic<bool> carved_{false};
   std::atomic<bool> dead_{false};
 };
 

@@ -308,10 +308,7 @@ OpResult Uffd::Poison(char* at, size_t bytes) {
 }
 
 bool Uffd::Settled(const char* at, size_t bytes) {
-  // The kernel looks for unread events before it looks at the range, of which
-  // there is none here.
-  uffdio_zeropage nothing{};
-  if (Ioctl(fd_, UFFDIO_ZEROPAGE, &nothing) == EAGAIN) return false;
+  if (tables_.HasUnread()) return false;
   return !MapEvents::Operation(&events_, at, bytes).refused();
 }
 

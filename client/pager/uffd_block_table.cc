@@ -38,6 +38,13 @@ bool BlockTable::ResetScratch() {
               0) != MAP_FAILED;
 }
 
+// The kernel looks for unread events before it looks at the range, of which
+// there is none here.
+bool BlockTable::HasUnread() const {
+  uffdio_zeropage nothing{};
+  return ioctl(uffd_, UFFDIO_ZEROPAGE, &nothing) != 0 && errno == EAGAIN;
+}
+
 OpResult BlockTable::Drop(char* block) {
   // The move would unlock a locked mapping, all of it. This does nothing where
   // no page is, and is refused for locked memory.
@@ -45,7 +52,7 @@ OpResult BlockTable::Drop(char* block) {
   MutexLock lock(&mu_);
   {
     const MapEvents::Sleeper sleeper(&events_, block, kPmdBytes);
-    if (sleeper.refused()) return {EAGAIN, 0};
+    if (sleeper.refused() || HasUnread()) return {EAGAIN, 0};
     const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     if (mremap(block, kPmdBytes, kPmdBytes, flags, scratch_) == MAP_FAILED) {
       return {errno, 0};

@@ -8,9 +8,13 @@
 // first, and once more if the mapping is cut meanwhile: that could not be told
 // from the program's own.)
 //
-// Nothing may be mapped at the block that is not ours. A program that unmaps it
+// Nothing may be mapped at the block that is not ours. A thread that unmaps it
 // sleeps until its event is read, so no event is read from before the look
-// whether there was one until the block has been moved (MapEvents::Sleeper).
+// whether there was one, read or not, until the block has been moved
+// (MapEvents::Sleeper). What is left: one thread unmaps the block, another is
+// given the same addresses and writes, both between that look and the move, a
+// system call later. So the caller drops no table of a region that the program
+// has ever unmapped a part of.
 //
 // Thread-safe. A leaf lock, held across the system calls, and their event; the
 // reader does not take it.
@@ -36,6 +40,8 @@ class BlockTable {
   // Errors: EAGAIN (the map is changing), EINVAL (locked memory), EFAULT
   // (several mappings), ENOMEM. Then nothing has changed.
   OpResult Drop(char* block);
+  // Whether the kernel has an event of the program's that nobody has read yet.
+  bool HasUnread() const;
 
  private:
   // Nothing is there, and it can be told from what was moved there.

@@ -143,6 +143,25 @@ TEST_F(UffdTest, ADropLeavesTheProgramsOwnMemoryAlone) {
   }
 }
 
+// Another thread maps there what the first one has unmapped, and does not wait
+// for its event.
+TEST_F(UffdTest, ADropLeavesAloneWhatIsThereBeforeTheUnmappingIsRead) {
+  char* const block = MapAligned(kPmdBytes);
+  ASSERT_TRUE(uffd_->Register(block, kPmdBytes).ok());
+  std::thread first([&] { munmap(block, kPmdBytes); });
+  ASSERT_TRUE(Eventually([&] {
+    return mmap(block, kPmdBytes, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                0) == block;
+  }));
+  block[0] = 'x';
+  EXPECT_EQ(uffd_->DropTable(block).error, EAGAIN);
+  EXPECT_EQ(block[0], 'x');
+  const Reader reader(uffd_.get());
+  first.join();
+  munmap(block, kPmdBytes);
+}
+
 TEST_F(UffdTest, OurZapIsNoChangeAndTheProgramsIs) {
   Reader reader(uffd_.get());
   ASSERT_TRUE(uffd_->CopyIn(region_, nursery_, 4 * kPageBytes).ok());
