@@ -91,11 +91,21 @@ TEST(FolioArena, ThreadsTryToGetWhatOthersFree) {
       folios.Put(folio);
     }
   });
+  // The folio that the reader looks at: while he has it others are given, which
+  // are kept out of the way, as what was freed last is given first.
+  std::vector<Folio*> others;
+  const auto allocate = [&](int order, uint64_t index) {
+    for (;;) {
+      Folio* folio = folios.Allocate(order, nullptr, nullptr, index);
+      if (folio->id == id) return folio;
+      others.push_back(folio);
+      std::this_thread::yield();
+    }
+  };
   // Ends when the reader has won often enough, or at a bound far above.
   for (int i = 0; got.load() < 100 && i < 100'000; ++i) {
-    Folio* folio = folios.Allocate(0, nullptr, nullptr, 0);
-    folios.Put(folio);
-    folio = folios.Allocate(i % kOrders, nullptr, nullptr, i % kOrders + 100);
+    folios.Put(allocate(0, 0));
+    Folio* folio = allocate(i % kOrders, i % kOrders + 100);
     // Lets the reader in while it lives, however slow a sanitizer makes it.
     const uint64_t before = got.load();
     for (int y = 0; y < 1000 && got.load() == before; ++y) {
@@ -105,6 +115,7 @@ TEST(FolioArena, ThreadsTryToGetWhatOthersFree) {
   }
   stop = true;
   reader.join();
+  for (Folio* folio : others) folios.Put(folio);
   EXPECT_GE(got.load(), 100u);
   EXPECT_EQ(folios.in_use(), 0u);
 }
