@@ -98,7 +98,7 @@ bool SwapSpace::FolioAllocSwap(Folio* folio, MemoryGroup** over) {
     return false;
   }
   if (impl_->Allocate(folio)) return true;
-  if (group != nullptr) group->UnchargeSwap(pages);
+  Uncharge(group, pages);
   return false;
 }
 

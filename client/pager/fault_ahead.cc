@@ -60,17 +60,25 @@ ReadAhead::Step FaultPath::Prefetch(Region* region, uint64_t page, uint64_t end,
   return ReadUnasked(region, page, plan);
 }
 
-ReadAhead::Step FaultPath::ReadUnasked(Region* region, uint64_t page,
-                                       const Plan& plan) {
-  std::vector<Waiter> again;
+FaultPath::Service FaultPath::Unasked(Region* region, uint64_t page,
+                                      SteadyTime start, SteadyTime deadline,
+                                      std::vector<Waiter>* again) {
   Service service;
   service.region = region;
   service.page = page;
-  service.fault.start = std::chrono::steady_clock::now();
+  service.fault.start = start;
   service.fault.fault.address = region->AddressOf(page);
-  service.deadline = service.fault.start + kAheadWait;
-  service.again = &again;
+  service.deadline = deadline;
+  service.again = again;
   service.ahead = true;
+  return service;
+}
+
+ReadAhead::Step FaultPath::ReadUnasked(Region* region, uint64_t page,
+                                       const Plan& plan) {
+  std::vector<Waiter> again;
+  const SteadyTime now = std::chrono::steady_clock::now();
+  Service service = Unasked(region, page, now, now + kAheadWait, &again);
   const int order = std::bit_width(plan.orders) - 1;
   if (!reclaim_.TryCharge(region->group(), PagesOf(order))) {
     return ReadAhead::Step::kNoRoom;
@@ -95,11 +103,7 @@ ReadAhead::Step FaultPath::ReadCharged(Service* service, const Plan& plan,
   const absl::Status status = Fetch(service, &read);
   if (!status.ok()) {
     // Nothing is lost: who came to wait finds out himself.
-    {
-      MutexLock lock(shared_.LockOf(service->region, service->page));
-      DetachLocked(&read, service->again);
-    }
-    Release(service, &read);
+    GiveUp(service, &read);
     return ReadAhead::Step::kNoRoom;
   }
   shared_.counters.swap_ra.Add();

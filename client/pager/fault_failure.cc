@@ -12,12 +12,7 @@ FaultPath::Turn FaultPath::Unfetched(Service* service, const absl::Status& why,
     Fail(service, why, read);
     return Turn::kDone;
   }
-  {
-    MutexLock lock(shared_.LockOf(service->region, read->folio->index));
-    // Who relied on the read is served once this fault is.
-    DetachLocked(read, service->again);
-  }
-  Release(service, read);
+  GiveUp(service, read);
   return Turn::kAgain;
 }
 

@@ -21,12 +21,11 @@ FaultPath::Turn FaultPath::SwapInAlong(Service* service, Read* first) {
   std::vector<Neighbour> neighbours = AttachAlong(service, *first);
   // For the bytes of all; uninitialised, and most workers never need one.
   std::unique_ptr<char[]> bytes;
-  absl::Status status = absl::UnavailableError("nothing else is wanted");
-  if (!neighbours.empty())
-    status = FetchAlong(service, first, &neighbours, &bytes);
-  if (!status.ok()) {
-    // One of them is lost, or its server slow: by itself the first may do.
-    for (Neighbour& n : neighbours) DropNeighbour(&n);
+  absl::Status status;
+  if (neighbours.empty() || !FetchAlong(service, first, &neighbours, &bytes)) {
+    // One of them is lost, or its server slow: by itself the first may do; and
+    // of the others nothing is lost, who came to wait finds out himself.
+    for (Neighbour& n : neighbours) GiveUp(&n.service, &n.read);
     neighbours.clear();
     first->bytes = SmallBuffer();
     status = Fetch(service, first);
@@ -41,19 +40,16 @@ FaultPath::Turn FaultPath::SwapInAlong(Service* service, Read* first) {
 std::vector<FaultPath::Neighbour> FaultPath::AttachAlong(Service* service,
                                                          const Read& first) {
   std::vector<Neighbour> found;
-  const core::Folio& folio = *first.folio;
   const int along = service->stream->along;
   const uint64_t block = AlignDown(service->page, kPagesPerPmd);
-  // The next page on that side.
-  uint64_t page =
-      along > 0 ? folio.index + PagesOf(folio.order) : folio.index - 1;
+  uint64_t page = NextAlong(first.folio->index, first.folio->order, along);
   while (found.size() + 1 < FaultSize::kPartsAlong &&
          AlignDown(page, kPagesPerPmd) == block) {
     std::optional<Neighbour> next =
         AttachNeighbour(*service, first.grant.session, page);
     if (!next) break;
     const core::Folio& other = *next->read.folio;
-    page = along > 0 ? other.index + PagesOf(other.order) : other.index - 1;
+    page = NextAlong(other.index, other.order, along);
     found.push_back(*std::move(next));
   }
   return found;
@@ -73,24 +69,19 @@ std::optional<FaultPath::Neighbour> FaultPath::AttachNeighbour(
   // Under pressure nothing comes that nobody waits for.
   if (!reclaim_.TryCharge(region->group(), PagesOf(order))) return {};
   Neighbour next;
-  next.service.region = region;
-  next.service.page = page;
+  next.service = Unasked(region, page, service.fault.start, service.deadline,
+                         service.again);
   next.service.word = plan.word;
-  next.service.fault.fault.address = region->AddressOf(page);
-  next.service.fault.start = service.fault.start;
-  next.service.deadline = service.deadline;
-  next.service.again = service.again;
-  next.service.ahead = true;
   if (!Attach(&next.service, plan, order, &next.read)) return {};
   // Of zeros nothing is fetched; and one session's trouble is not another's.
   if (!next.read.cache.zero && next.read.grant.session == session) return next;
-  DropNeighbour(&next);
+  GiveUp(&next.service, &next.read);
   return {};
 }
 
-absl::Status FaultPath::FetchAlong(Service* service, Read* first,
-                                   std::vector<Neighbour>* neighbours,
-                                   std::unique_ptr<char[]>* bytes) {
+bool FaultPath::FetchAlong(Service* service, Read* first,
+                           std::vector<Neighbour>* neighbours,
+                           std::unique_ptr<char[]>* bytes) {
   std::vector<Read*> reads = {first};
   for (Neighbour& n : *neighbours) reads.push_back(&n.read);
   std::vector<remote::FolioRef> refs;
@@ -105,7 +96,7 @@ absl::Status FaultPath::FetchAlong(Service* service, Read* first,
     const StageTimer timer(&shared_.counters.stages.rpc[first->folio->order]);
     const absl::Status status = shared_.transport->Get(
         refs, absl::MakeSpan(bytes->get(), size), service->deadline, nullptr);
-    if (!status.ok()) return status;
+    if (!status.ok()) return false;
   }
   char* at = bytes->get();
   for (Read* read : reads) {
@@ -113,34 +104,24 @@ absl::Status FaultPath::FetchAlong(Service* service, Read* first,
     read->content = HashContent(at, read->folio->order);
     at += BytesOf(read->folio->order);
   }
-  const absl::Status status = Verify(first);
-  if (status.ok()) {
+  const bool good = Verify(first).ok();
+  if (good) {
     CountFetched(*first);
   } else {
     shared_.counters.checksum_errors.Add();
   }
-  return status;
+  return good;
 }
 
 void FaultPath::InstallNeighbour(Neighbour* neighbour) {
   Read* const read = &neighbour->read;
   if (!Verify(read).ok()) {
     shared_.counters.checksum_errors.Add();
-    return DropNeighbour(neighbour);
+    return GiveUp(&neighbour->service, read);
   }
   CountFetched(*read);
   shared_.counters.swap_ra.Add();
   Install(&neighbour->service, read);
-}
-
-void FaultPath::DropNeighbour(Neighbour* neighbour) {
-  // Nothing is lost: who came to wait finds out himself.
-  {
-    MutexLock lock(
-        shared_.LockOf(neighbour->service.region, neighbour->service.page));
-    DetachLocked(&neighbour->read, neighbour->service.again);
-  }
-  Release(&neighbour->service, &neighbour->read);
 }
 
 }  // namespace farswap::pager

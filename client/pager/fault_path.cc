@@ -116,8 +116,8 @@ FaultPath::Turn FaultPath::TakeTurn(Service* service) {
 
 bool FaultPath::IsWantedAlong(const PageMap& map, uint64_t page, int order,
                               int along) {
-  const uint64_t first = AlignDown(page, PagesOf(order));
-  const uint64_t next = along > 0 ? first + PagesOf(order) : first - 1;
+  const uint64_t next =
+      NextAlong(AlignDown(page, PagesOf(order)), order, along);
   return along != 0 &&
          AlignDown(next, kPagesPerPmd) == AlignDown(page, kPagesPerPmd) &&
          map.Get(next).kind() == PageWord::Kind::kSwap;

@@ -146,6 +146,9 @@ class FaultPath {
   void CountLatency(const Waiter& fault);
   const FaultSize::Advice& Advise(Service* service) const;
 
+  // Of a page that nobody waits for, as yet.
+  static Service Unasked(Region* region, uint64_t page, SteadyTime start,
+                         SteadyTime deadline, std::vector<Waiter>* again);
   // Brings a block in that nobody waits for, as yet.
   ReadAhead::Step ReadBlock(Region* region, uint64_t block);
   ReadAhead::Step ReadUnasked(Region* region, uint64_t page, const Plan& plan);
@@ -155,6 +158,10 @@ class FaultPath {
   // The slot has a folio. `held`: the lock of the fault's block.
   void PlanCached(Service* service, core::Folio* folio, Mutex* held,
                   Plan* plan);
+  // The page next to the folio of that order from `first`, on that side.
+  static uint64_t NextAlong(uint64_t first, int order, int along) {
+    return along > 0 ? first + PagesOf(order) : first - 1;
+  }
   // Whether what follows the page's folio, of that order, is in a slot.
   static bool IsWantedAlong(const PageMap& map, uint64_t page, int order,
                             int along);
@@ -194,11 +201,11 @@ class FaultPath {
   // Nullopt: nothing is to be fetched there, or there is no room.
   std::optional<Neighbour> AttachNeighbour(const Service& service,
                                            uint32_t session, uint64_t page);
-  absl::Status FetchAlong(Service* service, Read* first,
-                          std::vector<Neighbour>* neighbours,
-                          std::unique_ptr<char[]>* bytes);
+  // False if not all came, or the first is not what was stored.
+  bool FetchAlong(Service* service, Read* first,
+                  std::vector<Neighbour>* neighbours,
+                  std::unique_ptr<char[]>* bytes);
   void InstallNeighbour(Neighbour* neighbour);
-  void DropNeighbour(Neighbour* neighbour);
 
   // The parts of SwapIn.
   bool Attach(Service* service, const Plan& plan, int charged, Read* read);
@@ -215,6 +222,9 @@ class FaultPath {
   uint64_t InstallPagesLocked(Service* service, core::SwapEntry head, int order,
                               const char* bytes, bool* served);
   void Abandon(Service* service, Read* read);
+  // Detaches a folio and gives back what it held. Who relied on it is served
+  // once this one is: `service->again`.
+  void GiveUp(Service* service, Read* read);
   // Detaches a folio that was not installed. Who relied on it is the caller's
   // now. REQUIRES: its block lock.
   void DetachLocked(Read* read, std::vector<Waiter>* relied);

@@ -326,6 +326,14 @@ void FaultPath::Abandon(Service* service, Read* read) {
   (void)shared_.space->Wake(home, BytesOf(order));
 }
 
+void FaultPath::GiveUp(Service* service, Read* read) {
+  {
+    MutexLock lock(shared_.LockOf(service->region, read->folio->index));
+    DetachLocked(read, service->again);
+  }
+  Release(service, read);
+}
+
 void FaultPath::DetachLocked(Read* read, std::vector<Waiter>* relied) {
   read->folio->reading = false;
   waiters_.Take(read->folio->id, relied);

@@ -22,6 +22,7 @@
 #include "common/size.h"
 #include "common/units.h"
 #include "tests/bench/memory.h"
+#include "tests/bench/pages.h"
 
 namespace farswap::bench {
 namespace {
@@ -34,26 +35,7 @@ struct Options {
   int seconds = 3;
 };
 
-constexpr uint64_t kWordsPerPage = kPageBytes / sizeof(uint64_t);
-
-// Incompressible, and of no other place.
-uint64_t WordAt(uint64_t i) {
-  uint64_t z = (i + 1) * 0x9E3779B97F4A7C15;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-  return z ^ (z >> 27);
-}
-
-void Fill(uint64_t* words, uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) words[i] = WordAt(i);
-}
-
-bool PageHolds(const uint64_t* words, uint64_t page) {
-  const uint64_t first = page * kWordsPerPage;
-  for (uint64_t i = first; i < first + kWordsPerPage; ++i) {
-    if (words[i] != WordAt(i)) return false;
-  }
-  return true;
-}
+constexpr uint64_t kSeed = 1;
 
 // Reads random pages until it is told to stop.
 struct Reader {
@@ -61,7 +43,8 @@ struct Reader {
            const std::atomic<bool>* stop) {
     std::mt19937_64 random(seed);
     while (!stop->load(std::memory_order_relaxed)) {
-      wrong += !PageHolds(words, random() % pages);
+      const uint64_t page = random() % pages;
+      wrong += !PageHolds(words + page * kWordsPerPage, page, kSeed);
       ++reads;
     }
   }
@@ -116,13 +99,16 @@ int Run(const Options& options) {
     std::cerr << "fault_rate: " << memory.status().message() << "\n";
     return 2;
   }
-  Fill(reinterpret_cast<uint64_t*>((*memory)->data()),
-       *bytes / sizeof(uint64_t));
+  auto* words = reinterpret_cast<uint64_t*>((*memory)->data());
+  const uint64_t pages = *bytes / kPageBytes;
+  for (uint64_t page = 0; page < pages; ++page) {
+    FillPage(words + page * kWordsPerPage, page, kSeed);
+  }
   nlohmann::json result = {{"bytes", *bytes}, {"local_bytes", *limit}};
   uint64_t wrong = 0;
   for (const int threads : options.threads) {
     result["runs"].push_back(
-        RunThreads(**memory, *bytes / kPageBytes, threads, options.seconds));
+        RunThreads(**memory, pages, threads, options.seconds));
     wrong += result["runs"].back()["wrong_pages"].get<uint64_t>();
   }
   result["stats"] = nlohmann::json::parse((*memory)->StatsJson());

@@ -16,6 +16,7 @@
 #include "common/size.h"
 #include "common/units.h"
 #include "tests/bench/memory.h"
+#include "tests/bench/pages.h"
 
 namespace farswap::bench {
 namespace {
@@ -28,30 +29,6 @@ struct Options {
   int passes = 3;
   uint64_t seed = 1;
 };
-
-constexpr uint64_t kWordsPerPage = kPageBytes / sizeof(uint64_t);
-
-// Word `i` of all the memory. One multiplication and one shift: 10 GB/s and
-// more, so that the memory is measured and not the check; and no four bytes
-// repeat within reach of an LZ compressor, so that zram stores it whole.
-uint64_t WordAt(uint64_t i, uint64_t seed) {
-  const uint64_t z = (i + seed * 0x100000001) * 0x9E3779B97F4A7C15;
-  return z ^ (z >> 32);
-}
-
-void FillPage(uint64_t* words, uint64_t page, uint64_t seed) {
-  for (uint64_t i = 0; i < kWordsPerPage; ++i) {
-    words[i] = WordAt(page * kWordsPerPage + i, seed);
-  }
-}
-
-bool PageHolds(const uint64_t* words, uint64_t page, uint64_t seed) {
-  uint64_t difference = 0;
-  for (uint64_t i = 0; i < kWordsPerPage; ++i) {
-    difference |= words[i] ^ WordAt(page * kWordsPerPage + i, seed);
-  }
-  return difference == 0;
-}
 
 // MB/s of `work` over `bytes`.
 template <typename Work>

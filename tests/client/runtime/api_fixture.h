@@ -46,10 +46,13 @@ class FarswapApiTest : public testing::Test {
     return client;
   }
 
-  static farswap_group* MakeGroup(farswap_client* client) {
+  static farswap_group* MakeGroup(farswap_client* client,
+                                  uint64_t local_limit = 8 * kMiB,
+                                  farswap_group* parent = nullptr) {
     farswap_group_options options;
     farswap_group_options_init(&options, sizeof(options));
-    options.local_limit = 8 * kMiB;
+    options.local_limit = local_limit;
+    options.parent = parent;
     farswap_group* group = nullptr;
     EXPECT_EQ(farswap_group_create(client, &options, &group), 0)
         << farswap_last_error();

@@ -131,16 +131,13 @@ TEST_F(FarswapApiTest, ALimitCanChange) {
 TEST_F(FarswapApiTest, GroupsBelowAGroupShareItsLimit) {
   farswap_client* const client = Open();
   farswap_group* const top = MakeGroup(client);
-  farswap_group_options options;
-  farswap_group_options_init(&options, sizeof(options));
   // Each would have room for all of its region by itself.
-  options.local_limit = 32 * kMiB;
-  options.parent = top;
+  constexpr uint64_t kLimit = 32 * kMiB;
   farswap_group* groups[2] = {};
   farswap_region* regions[2] = {};
   for (int i = 0; i < 2; ++i) {
-    ASSERT_EQ(farswap_group_create(client, &options, &groups[i]), 0)
-        << farswap_last_error();
+    groups[i] = MakeGroup(client, kLimit, top);
+    ASSERT_NE(groups[i], nullptr);
     regions[i] = MakeRegion(groups[i], 16 * kMiB);
     Fill(static_cast<char*>(farswap_region_address(regions[i])), 16 * kMiB);
   }
@@ -150,7 +147,7 @@ TEST_F(FarswapApiTest, GroupsBelowAGroupShareItsLimit) {
     farswap_stats stats = {};
     stats.size = sizeof(stats);
     ASSERT_EQ(farswap_client_stats(client, &stats), 0);
-    EXPECT_LE(stats.resident_bytes, 8 * kMiB + options.local_limit / 16);
+    EXPECT_LE(stats.resident_bytes, 8 * kMiB + kLimit / 16);
     EXPECT_GE(stats.remote_bytes, 16 * kMiB);
   }
 
@@ -178,9 +175,8 @@ TEST_F(FarswapApiTest, AGroupThatCannotBeWhereItIsWanted) {
 
   std::vector<farswap_group*> line = {MakeGroup(client)};
   while (line.size() < 8) {
-    options.parent = line.back();
-    ASSERT_EQ(farswap_group_create(client, &options, &group), 0);
-    line.push_back(group);
+    line.push_back(MakeGroup(client, 8 * kMiB, line.back()));
+    ASSERT_NE(line.back(), nullptr);
   }
   options.parent = line.back();
   EXPECT_EQ(farswap_group_create(client, &options, &group), -EINVAL);
