@@ -298,11 +298,11 @@ OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
   PageMap& map = region->map();
   const uint64_t index = page / kPagesPerPmd;
   char* const home = region->AddressOf(index * kPagesPerPmd);
-  // MADV_FREE leaves pages that the program may be using again.
+  // Pages may be there that the page map takes for absent zeros: MADV_FREE
+  // leaves them, and a discard that could not cut a folio.
   const char* const end = home + kPmdBytes;
-  const bool empty = !map.GetBlock(index).discarded() ||
-                     shared_.space->FirstPresent(home, end) == end;
-  if (map.GetBlock(index).has_table() && empty && !region->carved()) {
+  if (map.GetBlock(index).has_table() && !region->carved() &&
+      shared_.space->FirstPresent(home, end) == end) {
     // If it is refused, the block arrives as 512 pages.
     (void)shared_.space->DropTable(home);
   }

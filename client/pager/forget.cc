@@ -46,9 +46,11 @@ uint64_t Forget::PageLocked(Region* region, uint64_t page, uint64_t end) {
         shared_.folios.At(static_cast<core::FolioId>(word.value()));
     const uint64_t pages = PagesOf(folio->order);
     // A folio of the range's own, or (no memory to cut it) one that loses its
-    // other pages to nobody: they are found again by Adopt.
+    // other pages to nobody: they are there, and found as those are that the
+    // program discarded and MADV_FREE left.
     const bool inside = folio->index == page && page + pages <= end;
     if (inside || !SplitLocked(folio, nullptr)) {
+      if (!inside) region->map().SetDiscarded(page / kPagesPerPmd);
       region->map().Set(folio->index, folio->order, PageWord());
       FolioLocked(folio);
       return inside ? pages : 1;

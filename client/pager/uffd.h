@@ -56,6 +56,8 @@ class Uffd final : public AddressSpace {
   OpResult MoveOut(char* to, char* from, size_t bytes) override;
   OpResult Zap(char* at, size_t bytes) override;
   OpResult DropTable(char* block) override { return tables_.Drop(block); }
+  // For tests: see BlockTable.
+  char* scratch() { return tables_.scratch(); }
   void Unmap(char* at, size_t bytes) override;
   OpResult Poison(char* at, size_t bytes) override;
   OpResult Wake(char* at, size_t bytes) override;

@@ -20,10 +20,11 @@ BlockTable::BlockTable(int uffd, MapEvents* events)
 bool BlockTable::Init() {
   MutexLock lock(&mu_);
   scratch_ = MapAligned(kPmdBytes);
-  if (scratch_ == nullptr || !ResetScratch()) return false;
+  if (scratch_ == nullptr || !ResetScratch(/*over=*/true)) return false;
   // Only private memory can be wiped on fork: what was moved here.
-  events_.SetScratch(scratch_, kPmdBytes, [at = scratch_] {
-    return madvise(at, kPmdBytes, MADV_WIPEONFORK) == 0;
+  events_.SetScratch(scratch_, kPmdBytes, [this] {
+    char* const at = scratch_;
+    return at != nullptr && madvise(at, kPmdBytes, MADV_WIPEONFORK) == 0;
   });
   return true;
 }
@@ -32,10 +33,18 @@ BlockTable::~BlockTable() {
   if (scratch_ != nullptr) munmap(scratch_, kPmdBytes);
 }
 
-bool BlockTable::ResetScratch() {
+char* BlockTable::scratch() { return scratch_; }
+
+bool BlockTable::ResetScratch(bool over) {
+  const int place = over ? MAP_FIXED : MAP_FIXED_NOREPLACE;
   return mmap(scratch_, kPmdBytes, PROT_NONE,
-              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-              0) != MAP_FAILED;
+              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | place, -1,
+              0) == scratch_;
+}
+
+// What is mapped there cannot be told from the program's own: not replaced.
+void BlockTable::TakeScratchBack() {
+  if (!ResetScratch(/*over=*/false)) scratch_ = nullptr;
 }
 
 // The kernel looks for unread events before it looks at the range, of which
@@ -50,21 +59,25 @@ OpResult BlockTable::Drop(char* block) {
   // no page is, and is refused for locked memory.
   if (madvise(block, kPmdBytes, MADV_COLD) != 0) return {errno, 0};
   MutexLock lock(&mu_);
+  if (scratch_ == nullptr) return {ENOMEM, 0};
   {
     const MapEvents::Sleeper sleeper(&events_, block, kPmdBytes);
     if (sleeper.refused() || HasUnread()) return {EAGAIN, 0};
     const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
-    if (mremap(block, kPmdBytes, kPmdBytes, flags, scratch_) == MAP_FAILED) {
-      return {errno, 0};
+    if (mremap(block, kPmdBytes, kPmdBytes, flags, scratch_.load()) ==
+        MAP_FAILED) {
+      const int error = errno;
+      // These are said before anything is done.
+      if (error != EFAULT && error != EINVAL) TakeScratchBack();
+      return {error, 0};
     }
   }
   // So that no event need be read of its unmapping.
-  uffdio_range range{reinterpret_cast<uint64_t>(scratch_), kPmdBytes};
+  uffdio_range range{reinterpret_cast<uint64_t>(scratch_.load()), kPmdBytes};
   ioctl(uffd_, UFFDIO_UNREGISTER, &range);
   // Else the next one finds what is private there: its look may come too
   // early, which matters only to a program that unmaps this very block then.
-  // There is memory for a mapping: one was given back.
-  ResetScratch();
+  if (!ResetScratch(/*over=*/true)) TakeScratchBack();
   return {0, kPmdBytes};
 }
 

@@ -16,10 +16,17 @@
 // system call later. So the caller drops no table of a region that the program
 // has ever unmapped a part of.
 //
+// The scratch is always mapped, else the program might be given its addresses
+// and the next drop would be over what it has there. A move that the kernel
+// refuses halfway (ENOMEM) unmaps it. It is taken back, but never over what
+// somebody else has there by now: then no table is dropped any more.
+//
 // Thread-safe. A leaf lock, held across the system calls, and their event; the
 // reader does not take it.
 #ifndef FARSWAP_CLIENT_PAGER_UFFD_BLOCK_TABLE_H_
 #define FARSWAP_CLIENT_PAGER_UFFD_BLOCK_TABLE_H_
+
+#include <atomic>
 
 #include "client/pager/address_space.h"
 #include "client/pager/map_events.h"
@@ -38,19 +45,27 @@ class BlockTable {
   // Maps the scratch. False: there is no address space.
   bool Init();
   // Errors: EAGAIN (the map is changing), EINVAL (locked memory), EFAULT
-  // (several mappings), ENOMEM. Then nothing has changed.
+  // (several mappings), ENOMEM (also once and for all: the scratch is lost).
+  // Then nothing has changed.
   OpResult Drop(char* block);
   // Whether the kernel has an event of the program's that nobody has read yet.
   bool HasUnread() const;
+  // Where tables go to, for tests; null once it is lost.
+  char* scratch();
 
  private:
-  // Nothing is there, and it can be told from what was moved there.
-  bool ResetScratch();
+  // Maps nothing at the scratch, so that it can be told from what is moved
+  // there. `over`: what of ours is there, else the place must be free.
+  bool ResetScratch(bool over) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // After a move that failed, or a reset.
+  void TakeScratchBack() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int uffd_;
   MapEvents& events_;
-  char* scratch_ = nullptr;
   Mutex mu_;
+  // Set by Init, null once it is lost; others than the holder of mu_ ask
+  // `moved`, while the holder sleeps.
+  std::atomic<char*> scratch_{nullptr};
 };
 
 }  // namespace farswap::pager
