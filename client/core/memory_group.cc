@@ -43,6 +43,12 @@ MemoryGroup::~MemoryGroup() {
   std::erase(parent_->children_, this);
 }
 
+bool MemoryGroup::IsWithin(const MemoryGroup* group) const {
+  const MemoryGroup* at = this;
+  while (at != nullptr && at != group) at = at->parent();
+  return at == group;
+}
+
 // --- charge ---
 
 MemoryGroup* MemoryGroup::GroupOf(const PageCounter* counter,
@@ -79,6 +85,14 @@ uint64_t MemoryGroup::SwapRoom() const {
     room = std::min(room, limit - std::min(limit, at->swap_usage()));
   }
   return room;
+}
+
+const MemoryGroup* MemoryGroup::OverSwapLimit(uint64_t pages) const {
+  const MemoryGroup* at = this;
+  while (at != nullptr && at->swap_usage() + pages <= at->swap_limit()) {
+    at = at->parent();
+  }
+  return at;
 }
 
 bool MemoryGroup::IsSwapFull() const {

@@ -73,6 +73,8 @@ class MemoryGroup {
   MemoryGroup* parent() const { return parent_.get(); }
   // 1 for a group without a parent.
   int depth() const { return depth_; }
+  // Whether it is that group, or below it.
+  bool IsWithin(const MemoryGroup* group) const;
 
   // --- memory ---
   // False if that would pass a limit, of this group or of one above; then
@@ -98,6 +100,9 @@ class MemoryGroup {
   void UnchargeSwap(uint64_t pages) { swap_.Uncharge(pages); }
   // How many slots more may be charged, here and above.
   uint64_t SwapRoom() const;
+  // The nearest group, from this one upwards, whose swap limit is in the way
+  // of that many; or null.
+  const MemoryGroup* OverSwapLimit(uint64_t pages) const;
   // Whether more than half of the swap limit, of this group or of one above,
   // is in use: then what came in gives its slots up (mem_cgroup_swap_full).
   bool IsSwapFull() const;

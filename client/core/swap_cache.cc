@@ -135,34 +135,35 @@ void SwapSpace::SwapCacheDelFolio(Folio* folio, uint32_t age) {
   impl_->folios->Put(folio);
 }
 
-std::vector<Folio*> SwapSpace::CollectCachedOnly(size_t max) {
-  std::vector<Folio*> found;
-  size_t budget = kCollectClusters;
-  impl_->Collect(ClusterState::kFull, 0, max, &budget, &found);
+std::vector<Folio*> SwapSpace::CollectCachedOnly(size_t max,
+                                                 const MemoryGroup* within) {
+  Impl::Collection collection{max, kCollectClusters, within, {}};
+  impl_->Collect(ClusterState::kFull, 0, &collection);
   for (int order = 0; order < kOrders; ++order) {
-    impl_->Collect(ClusterState::kNonfull, order, max, &budget, &found);
-    impl_->Collect(ClusterState::kFrag, order, max, &budget, &found);
+    impl_->Collect(ClusterState::kNonfull, order, &collection);
+    impl_->Collect(ClusterState::kFrag, order, &collection);
   }
-  return found;
+  return collection.found;
 }
 
-void SwapSpace::Impl::Collect(ClusterState state, int order, size_t max,
-                              size_t* budget, std::vector<Folio*>* found) {
-  size_t tries = std::min(*budget, lists.Length(state, order));
-  for (; tries > 0 && found->size() < max; --tries, --*budget) {
+void SwapSpace::Impl::Collect(ClusterState state, int order,
+                              Collection* collection) {
+  size_t tries = std::min(collection->budget, lists.Length(state, order));
+  for (; tries > 0 && collection->found.size() < collection->max; --tries) {
     const auto index = lists.Next(state, order);
     if (!index) return;
+    --collection->budget;
     const ClusterInfo& cluster = lists.At(*index);
     MutexLock lock(&cluster.mu);
-    if (cluster.cached_only() != 0) CollectFrom(cluster, max, found);
+    if (cluster.cached_only() != 0) CollectFrom(cluster, collection);
   }
 }
 
-void SwapSpace::Impl::CollectFrom(const ClusterInfo& cluster, size_t max,
-                                  std::vector<Folio*>* found) {
+void SwapSpace::Impl::CollectFrom(const ClusterInfo& cluster,
+                                  Collection* collection) {
   uint32_t pages = 1;
-  for (uint32_t slot = 0; slot < kSlotsPerCluster && found->size() < max;
-       slot += pages) {
+  for (uint32_t slot = 0; slot < kSlotsPerCluster; slot += pages) {
+    if (collection->found.size() == collection->max) return;
     pages = 1;
     const SwapWord word = cluster.Get(slot);
     if (!word.is_cached()) continue;
@@ -172,9 +173,12 @@ void SwapSpace::Impl::CollectFrom(const ClusterInfo& cluster, size_t max,
     for (uint32_t i = slot; i < slot + pages; ++i) {
       owned |= cluster.Get(i).count() != 0;
     }
-    if (owned) continue;
+    const MemoryGroup* const within = collection->within;
+    if (owned || (within != nullptr && !folio->group->IsWithin(within))) {
+      continue;
+    }
     FolioArena::Get(folio);
-    found->push_back(folio);
+    collection->found.push_back(folio);
   }
 }
 

@@ -164,8 +164,10 @@ class SwapSpace {
   // Up to `max` folios whose slots have no owner, each with a reference: to
   // be given FolioFreeSwap, once the caller has them and has seen that they
   // are mapped, when clusters run out. Looks at a bounded number of clusters,
-  // full ones first, in rotation.
-  std::vector<Folio*> CollectCachedOnly(size_t max);
+  // full ones first, in rotation. `within`: only of that group and those below
+  // it, if it is not null.
+  std::vector<Folio*> CollectCachedOnly(size_t max,
+                                        const MemoryGroup* within = nullptr);
 
   // The word, for tests and the curious: a snapshot.
   SwapWord WordAt(SwapEntry entry) const;

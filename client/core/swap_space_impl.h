@@ -37,12 +37,16 @@ class SwapSpace::Impl {
   bool TryAttach(SwapEntry entry, int order,
                  absl::FunctionRef<Folio*(int order)> alloc,
                  CacheAlloc* result);
-  // Folios without an owner of at most `budget` clusters of a list, which it
-  // lessens, until `max` are found.
-  void Collect(ClusterState state, int order, size_t max, size_t* budget,
-               std::vector<Folio*>* found);
-  void CollectFrom(const ClusterInfo& cluster, size_t max,
-                   std::vector<Folio*>* found)
+  // Folios without an owner that are being collected.
+  struct Collection {
+    size_t max;
+    size_t budget;  // Clusters yet to be looked at.
+    const MemoryGroup* within;
+    std::vector<Folio*> found;
+  };
+  // Those of a list's clusters, and of one.
+  void Collect(ClusterState state, int order, Collection* collection);
+  void CollectFrom(const ClusterInfo& cluster, Collection* collection)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(cluster.mu);
 
   // Dies if the cluster contradicts itself or its folios; its used slots.

@@ -50,12 +50,13 @@ bool ClusterSupply::Refill(SteadyTime until) {
     if (granted) return true;
   }
   if (refused_) full_.store(true, std::memory_order_release);
-  return refused_ && DropCleanCopies();
+  return refused_ && DropCleanCopies(/*within=*/nullptr);
 }
 
-bool ClusterSupply::DropCleanCopies() {
+bool ClusterSupply::DropCleanCopies(const core::MemoryGroup* within) {
   bool dropped = false;
-  for (core::Folio* folio : shared_.swap.CollectCachedOnly(kDropBatch)) {
+  for (core::Folio* folio :
+       shared_.swap.CollectCachedOnly(kDropBatch, within)) {
     {
       MutexLock lock(shared_.LockOf(RegionOf(folio), folio->index));
       if (folio->mapped && folio->has_swap && !folio->writeback) {

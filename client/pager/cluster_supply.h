@@ -29,8 +29,9 @@ class ClusterSupply {
   // background.
   void Balance();
 
-  // Makes some mapped folios give up the copies they have in slots.
-  bool DropCleanCopies();
+  // Makes some mapped folios, of that group and those below it if it is not
+  // null, give up the copies they have in slots.
+  bool DropCleanCopies(const core::MemoryGroup* within);
 
   // No slot is free and no server grants more: folios that come in give up
   // their slots. Until a few clusters are free again.

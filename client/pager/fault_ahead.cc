@@ -13,6 +13,16 @@ namespace {
 // to wait meanwhile is served anew, within his own deadline.
 constexpr std::chrono::seconds kAheadWait{2};
 
+// Whether that many pages leave free what reclaim keeps free, in the group and
+// in those above it.
+bool HasRoomAboveLow(const core::MemoryGroup& group, uint64_t pages) {
+  const core::MemoryGroup* at = &group;
+  while (at != nullptr && at->usage() + pages + at->low() <= at->limit()) {
+    at = at->parent();
+  }
+  return at == nullptr;
+}
+
 }  // namespace
 
 ReadAhead::Step FaultPath::ReadBlock(Region* region, uint64_t block) {
@@ -33,7 +43,6 @@ ReadAhead::Step FaultPath::ReadBlock(Region* region, uint64_t block) {
 
 ReadAhead::Step FaultPath::Prefetch(Region* region, uint64_t page, uint64_t end,
                                     uint64_t* next) {
-  const core::MemoryGroup& group = *region->group();
   const uint64_t block_end = AlignDown(page, kPagesPerPmd) + kPagesPerPmd;
   Plan plan;
   {
@@ -44,9 +53,10 @@ ReadAhead::Step FaultPath::Prefetch(Region* region, uint64_t page, uint64_t end,
     if (region->dead() || plan.word.kind() != PageWord::Kind::kSwap) {
       return ReadAhead::Step::kDone;
     }
-    const bool whole = block.kind() == PageWord::Kind::kSwap &&
-                       page % kPagesPerPmd == 0 && block_end <= end &&
-                       group.limit() >= kMinBlocksForHuge * kPagesPerPmd;
+    const bool whole =
+        block.kind() == PageWord::Kind::kSwap && page % kPagesPerPmd == 0 &&
+        block_end <= end &&
+        region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd;
     const int order =
         whole ? kPmdOrder : shared_.swap.PartOrder(plan.word.entry());
     plan.orders = 1u << order;
@@ -54,7 +64,7 @@ ReadAhead::Step FaultPath::Prefetch(Region* region, uint64_t page, uint64_t end,
   }
   // What reclaim keeps free is for faults.
   const int order = std::bit_width(plan.orders) - 1;
-  if (group.usage() + PagesOf(order) + group.low() > group.limit()) {
+  if (!HasRoomAboveLow(*region->group(), PagesOf(order))) {
     return ReadAhead::Step::kNoRoom;
   }
   return ReadUnasked(region, page, plan);

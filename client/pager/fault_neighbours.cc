@@ -1,6 +1,8 @@
 // FaultPath: a stream through a block that is in pieces. What follows the
 // folio of the fault in the block comes with it, in the same RPC.
+#include <algorithm>
 #include <bit>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,6 +12,20 @@
 #include "client/pager/fault_path.h"
 
 namespace farswap::pager {
+namespace {
+
+// For all of them together; what is left of the fault's deadline is for its
+// own folio, alone. A server that takes longer is not asked for the others.
+constexpr std::chrono::seconds kAlongWait{2};
+// For what is here already: nobody's deadline is a reason to lose it.
+constexpr std::chrono::seconds kInstallWait{1};
+
+SteadyTime AlongDeadline(SteadyTime deadline) {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  return std::min(now + (deadline - now) / 2, now + kAlongWait);
+}
+
+}  // namespace
 
 // A folio that comes with another.
 struct FaultPath::Neighbour {
@@ -94,8 +110,9 @@ bool FaultPath::FetchAlong(Service* service, Read* first,
   *bytes = std::make_unique_for_overwrite<char[]>(size);
   {
     const StageTimer timer(&shared_.counters.stages.rpc[first->folio->order]);
-    const absl::Status status = shared_.transport->Get(
-        refs, absl::MakeSpan(bytes->get(), size), service->deadline, nullptr);
+    const absl::Status status =
+        shared_.transport->Get(refs, absl::MakeSpan(bytes->get(), size),
+                               AlongDeadline(service->deadline), nullptr);
     if (!status.ok()) return false;
   }
   char* at = bytes->get();
@@ -121,7 +138,10 @@ void FaultPath::InstallNeighbour(Neighbour* neighbour) {
   }
   CountFetched(*read);
   shared_.counters.swap_ra.Add();
-  Install(&neighbour->service, read);
+  Service* const service = &neighbour->service;
+  service->deadline = std::max(service->deadline,
+                               std::chrono::steady_clock::now() + kInstallWait);
+  Install(service, read);
 }
 
 }  // namespace farswap::pager

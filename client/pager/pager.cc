@@ -66,6 +66,8 @@ class Pager::Impl final : public Workers::Handler {
   void ApplyChanges() override { changes_->Apply(); }
   [[noreturn]] void DieOfOwnFault(const Fault& fault) const;
   std::shared_ptr<Group> FindGroup(const Group* group);
+  std::shared_ptr<Group> FindGroupLocked(const Group* group)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   std::unique_ptr<Uffd> uffd_;
   std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
@@ -148,7 +150,9 @@ absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes,
                                                 Group* parent) {
   const absl::Status enough = CheckLimit(limit_bytes);
   if (!enough.ok()) return enough;
-  const std::shared_ptr<Group> above = FindGroup(parent);
+  // Held on, so that the group above does not go meanwhile.
+  MutexLock lock(&mu_);
+  const std::shared_ptr<Group> above = FindGroupLocked(parent);
   if (parent != nullptr && above == nullptr) {
     return absl::InvalidArgumentError("there is no such group to be below");
   }
@@ -159,7 +163,6 @@ absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes,
   auto group =
       std::make_shared<Group>(&shared_.folios, limit_bytes / kPageBytes, above);
   reclaim_->AddGroup(group);
-  MutexLock lock(&mu_);
   groups_.push_back(group);
   return group.get();
 }
@@ -204,14 +207,19 @@ absl::Status Pager::Impl::SetGroupSwapLimit(Group* group,
   if (held == nullptr) {
     return absl::InvalidArgumentError("there is no such group");
   }
-  held->SetSwapLimit(limit_bytes == 0 ? Group::kNoLimit
-                                      : limit_bytes / kPageBytes);
+  held->SetSwapLimit(limit_bytes == 0
+                         ? Group::kNoLimit
+                         : AlignUp(limit_bytes, kPageBytes) / kPageBytes);
   reclaim_->Kick();
   return absl::OkStatus();
 }
 
 std::shared_ptr<Group> Pager::Impl::FindGroup(const Group* group) {
   MutexLock lock(&mu_);
+  return FindGroupLocked(group);
+}
+
+std::shared_ptr<Group> Pager::Impl::FindGroupLocked(const Group* group) {
   for (const auto& g : groups_) {
     if (g.get() == group) return g;
   }
@@ -305,6 +313,8 @@ PagerStats Pager::Impl::Stats() const {
   stats.retries = shared_.transport->Stats().retries;
   MutexLock lock(&mu_);
   for (const auto& group : groups_) {
+    // A group's pins are counted in those above it, too.
+    if (group->parent() != nullptr) continue;
     stats.pinned_bytes += group->pinned() * kPageBytes;
   }
   return stats;

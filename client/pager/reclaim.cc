@@ -21,6 +21,15 @@ constexpr uint64_t kOverPages = 4 * kPagesPerPmd;
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
+// Whether neither the group nor one above it is further past its limit.
+bool IsNearLimits(const core::MemoryGroup& group) {
+  const core::MemoryGroup* at = &group;
+  while (at != nullptr && at->usage() <= at->limit() + kOverPages) {
+    at = at->parent();
+  }
+  return at == nullptr;
+}
+
 }  // namespace
 
 Reclaim::Reclaim(Shared* shared, MapChanges* changes)
@@ -70,8 +79,7 @@ bool Reclaim::Charge(core::MemoryGroup* group, uint64_t pages, SteadyTime until,
     const bool taken = take_out_.DropKept(over, pages) > 0 ||
                        TakeOutOf(over, pages, until) > 0;
     const bool full = clusters_.full() || group->SwapRoom() < kPagesPerPmd;
-    if (!taken && frees_slots && full &&
-        over->usage() <= over->limit() + kOverPages) {
+    if (!taken && frees_slots && full && IsNearLimits(*group)) {
       group->ForceCharge(pages);
       return true;
     }
@@ -182,12 +190,13 @@ void Reclaim::ReclaimGroups() {
     // In pieces, so that each group gets its turn; the rest is asked for
     // again once staging is free.
     const uint64_t pages = std::min<uint64_t>(target, kPagesPerPmd);
+    // Before: the next put may be done while none will go yet.
+    stalled_.store(true, std::memory_order_release);
     // None would go: for want of staging, perhaps, which kept ones hold.
-    if (TakeOutOf(group.get(), pages, SteadyTime::max()) == 0 &&
-        take_out_.DropKept(group.get(), kPagesPerPmd) == 0) {
-      WaitForProgress(Now() + kMoment);
+    if (TakeOutOf(group.get(), pages, SteadyTime::max()) > 0 ||
+        take_out_.DropKept(group.get(), kPagesPerPmd) > 0) {
+      Kick();
     }
-    Kick();
   }
 }
 
@@ -199,6 +208,11 @@ void Reclaim::Kick() {
 
 void Reclaim::Progress() {
   MutexLock lock(&mu_);
+  // What stalled for want of staging, or of a put's place, may go on.
+  if (stalled_.exchange(false, std::memory_order_acq_rel)) {
+    kicked_ = true;
+    work_.Signal();
+  }
   progress_.SignalAll();
 }
 

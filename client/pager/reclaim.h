@@ -92,6 +92,8 @@ class Reclaim {
   TakeOut take_out_;
   std::atomic<int> tid_{0};
   std::atomic<bool> stop_{false};
+  // The background thread waits for a put to be done.
+  std::atomic<bool> stalled_{false};
 
   Mutex mu_;
   CondVar work_;      // For the background thread.

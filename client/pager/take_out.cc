@@ -45,8 +45,7 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
       }
       break;
     case Captured::kOverLimit:
-      // For the next one, perhaps: copies of what is mapped.
-      clusters_.DropCleanCopies();
+      step = RunOverLimit(folio, until, taken, keep);
       break;
     case Captured::kNoRoom:
       break;
@@ -55,6 +54,21 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
   if (step == Step::kNoRoom) folio->group->LruReturn(folio);
   shared_.folios.Put(folio);
   return step;
+}
+
+TakeOut::Step TakeOut::RunOverLimit(core::Folio* folio, SteadyTime until,
+                                    uint64_t* taken, bool keep) {
+  const uint64_t pages = PagesOf(folio->order);
+  const core::MemoryGroup* const over = folio->group->OverSwapLimit(pages);
+  // For the next attempt: copies of what is mapped.
+  if (over == nullptr || clusters_.DropCleanCopies(over)) return Step::kNoRoom;
+  const uint64_t part = PagesOf(kPartOrder);
+  if (pages > part && folio->group->SwapRoom() >= part) {
+    return RunParts(folio, until, taken, keep);
+  }
+  // Another group's may go.
+  folio->group->LruPutback(folio, /*active=*/true);
+  return Step::kSkipped;
 }
 
 TakeOut::Captured TakeOut::TryCapture(core::Folio* folio, SteadyTime until,

@@ -107,6 +107,9 @@ class TakeOut {
   // Cuts an isolated folio into smaller ones, and takes those out.
   Step RunParts(core::Folio* folio, SteadyTime until, uint64_t* taken,
                 bool keep);
+  // For an isolated folio whose slots would pass a swap limit.
+  Step RunOverLimit(core::Folio* folio, SteadyTime until, uint64_t* taken,
+                    bool keep);
   // The parts of the folio, in its place: isolated, a reference each. None if
   // it is not mapped any more, or there is no memory for them.
   std::vector<core::Folio*> Split(core::Folio* folio);

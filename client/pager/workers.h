@@ -64,7 +64,8 @@ class Workers {
  private:
   // How many threads of the program can wait for servers at a time, each for
   // another folio, before others queue behind them. A worker that waits costs
-  // its stack, some 100 KiB with its buffer, and exists only once needed.
+  // its stack, some 100 KiB with its buffer, and up to 512 KiB while it brings
+  // a folio's neighbours along; it exists only once needed.
   static constexpr size_t kMaxWorkers = 512;
   // Two processors fault at once, and each fault's worker is mostly waiting.
   static constexpr size_t kStartWorkers = 4;

@@ -1,3 +1,4 @@
+#include <memory>
 #include <vector>
 
 #include "client/core/memory_group.h"
@@ -51,6 +52,35 @@ TEST(SwapSpaceChargeTest, SlotsAreChargedWhileTheyAreUsed) {
   EXPECT_EQ(over, nullptr);
   EXPECT_EQ(group.swap_usage(), 0u);
   for (Folio* part : parts) folios.Put(part);
+}
+
+// At its swap limit a group gives up its own copies, and those of the groups
+// below it.
+TEST(SwapSpaceChargeTest, CachedOnlyFoliosAreFoundByGroup) {
+  FolioArena folios;
+  SwapSpace space(&folios);
+  const auto top = std::make_shared<MemoryGroup>(&folios, 1 << 20);
+  MemoryGroup below(&folios, 1 << 20, top);
+  MemoryGroup apart(&folios, 1 << 20);
+  space.AddCluster({1, 1, 0});
+  std::vector<Folio*> parts;
+  for (MemoryGroup* group : {top.get(), &below, &apart}) {
+    parts.push_back(folios.Allocate(kPartOrder, group, nullptr, 0));
+    ASSERT_TRUE(space.FolioAllocSwap(parts.back()));
+  }
+  const auto collect = [&](const MemoryGroup* within) {
+    std::vector<Folio*> found = space.CollectCachedOnly(10, within);
+    for (Folio* folio : found) folios.Put(folio);
+    return found;
+  };
+  EXPECT_EQ(collect(nullptr).size(), 3u);
+  EXPECT_EQ(collect(top.get()), std::vector<Folio*>({parts[0], parts[1]}));
+  EXPECT_EQ(collect(&below), std::vector<Folio*>({parts[1]}));
+  EXPECT_EQ(collect(&apart), std::vector<Folio*>({parts[2]}));
+  for (Folio* part : parts) {
+    EXPECT_TRUE(space.FolioFreeSwap(part));
+    folios.Put(part);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,16 @@ namespace farswap::pager {
 
 class FaultyAddressSpace final : public AddressSpace {
  public:
-  enum Op { kCopyIn, kMoveIn, kMoveOut, kZap, kPoison, kWake, kOps };
+  enum Op {
+    kCopyIn,
+    kMoveIn,
+    kMoveOut,
+    kZap,
+    kDropTable,
+    kPoison,
+    kWake,
+    kOps
+  };
 
   explicit FaultyAddressSpace(AddressSpace* real) : real_(*real) {}
 
@@ -46,7 +55,10 @@ class FaultyAddressSpace final : public AddressSpace {
   OpResult Zap(char* at, size_t bytes) override {
     return Run(kZap, bytes, [&](size_t n) { return real_.Zap(at, n); });
   }
-  OpResult DropTable(char* block) override { return real_.DropTable(block); }
+  OpResult DropTable(char* block) override {
+    return Run(kDropTable, kPmdBytes,
+               [&](size_t) { return real_.DropTable(block); });
+  }
   void Unmap(char* at, size_t bytes) override { real_.Unmap(at, bytes); }
   OpResult Poison(char* at, size_t bytes) override {
     return Run(kPoison, bytes, [&](size_t n) { return real_.Poison(at, n); });

@@ -142,6 +142,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Op::kCopyIn, ENOENT, 0, 1, false, true},
         Case{Op::kCopyIn, ESRCH, 0, 1, false, true},
         // No effect but on speed.
+        Case{Op::kDropTable, ENOMEM, 0, 2, false, false},
         Case{Op::kZap, EINVAL, 0, 1, false, false}));
 
 }  // namespace

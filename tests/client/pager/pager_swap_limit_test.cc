@@ -29,6 +29,21 @@ TEST_F(SwapLimitTest, IsNeverPassed) {
   EXPECT_EQ(pager_->Stats().pages_lost, 0u);
 }
 
+TEST_F(SwapLimitTest, ABlockThatDoesNotFitGoesInParts) {
+  Start(16 * kMiB);
+  ASSERT_TRUE(pager_->SetGroupSwapLimit(group_, kMiB).ok());
+  const char* const at = Filled(16 * kMiB);
+  EXPECT_TRUE(Eventually([&] { return Remote() > 0; }));
+  EXPECT_LE(group_->swap_usage() * kPageBytes, kMiB);
+  ExpectFilled(at, 0, 16 * kMiB / kPageBytes);
+}
+
+TEST_F(SwapLimitTest, ALimitBelowAPageIsAPage) {
+  Start(16 * kMiB);
+  ASSERT_TRUE(pager_->SetGroupSwapLimit(group_, 1).ok());
+  EXPECT_EQ(group_->swap_limit(), 1u);
+}
+
 TEST_F(SwapLimitTest, AtBothLimitsAFaultEndsByItsDeadline) {
   Start(16 * kMiB, 1024, std::chrono::milliseconds(300));
   ASSERT_TRUE(pager_->SetGroupSwapLimit(group_, 4 * kMiB).ok());

@@ -150,13 +150,29 @@ TEST_F(FarswapApiTest, GroupsBelowAGroupShareItsLimit) {
     EXPECT_LE(stats.resident_bytes, 8 * kMiB + kLimit / 16);
     EXPECT_GE(stats.remote_bytes, 16 * kMiB);
   }
-
   EXPECT_EQ(farswap_group_destroy(top), -EBUSY);
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(farswap_region_destroy(regions[i]), 0);
     EXPECT_EQ(farswap_group_destroy(groups[i]), 0) << farswap_last_error();
   }
   EXPECT_EQ(farswap_group_destroy(top), 0) << farswap_last_error();
+  EXPECT_EQ(farswap_client_close(client), 0) << farswap_last_error();
+}
+
+// Seen to fail with 8192: once for each group that counts it.
+TEST_F(FarswapApiTest, APinIsCountedOnceHoweverManyGroupsAreAbove) {
+  farswap_client* const client = Open();
+  farswap_group* const top = MakeGroup(client, 32 * kMiB);
+  farswap_group* const below = MakeGroup(client, 32 * kMiB, top);
+  farswap_region* const region = MakeRegion(below, 4 * kMiB);
+  ASSERT_EQ(farswap_region_pin(region, 0, 4096), 0) << farswap_last_error();
+  farswap_stats stats = {};
+  stats.size = sizeof(stats);
+  ASSERT_EQ(farswap_client_stats(client, &stats), 0);
+  EXPECT_EQ(stats.pinned_bytes, 4096u);
+  EXPECT_EQ(farswap_region_destroy(region), 0);
+  EXPECT_EQ(farswap_group_destroy(below), 0);
+  EXPECT_EQ(farswap_group_destroy(top), 0);
   EXPECT_EQ(farswap_client_close(client), 0) << farswap_last_error();
 }
 
