@@ -3,10 +3,19 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
+
+#include "common/log_raw.h"
 
 namespace farswap::pager {
 namespace {
+
+// How long the reader waits for one ioctl: turns, not time, for the process may
+// be stopped. First it yields, then each turn is a millisecond at least.
+constexpr int kYields = 10000;
+constexpr int kMostTurns = kYields + 60000;
 
 bool Overlap(const char* start, const char* end, const char* at, size_t bytes) {
   return start < at + bytes && at < end;
@@ -33,11 +42,22 @@ void MapEvents::Enter() {
 
 void MapEvents::Close() {
   closed_.store(true);
-  while (operations_.load() != 0) {
+  for (int turn = 0; operations_.load() != 0; ++turn) {
     // Which Sleeper comes first: of an older one's scratch nothing follows.
-    const uint64_t turn = sleeper_.load();
-    if (turn != 0 && moved_()) EndSleeper(turn);
-    sched_yield();
+    const uint64_t sleeper = sleeper_.load();
+    if (sleeper != 0 && moved_()) EndSleeper(sleeper);
+    if (turn < kYields) {
+      sched_yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    // The program would hang in its next change of the map, without a word.
+    if (turn == kMostTurns) {
+      DieRaw(
+          "an operation on far memory does not end: %d under way, sleeper "
+          "%llu",
+          operations_.load(), static_cast<unsigned long long>(sleeper));
+    }
   }
 }
 

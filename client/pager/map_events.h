@@ -129,7 +129,7 @@ class MapEvents {
 
   // --- the reader ---
   // Waits until no operation is under way (each is an ioctl) and keeps further
-  // ones out until Open.
+  // ones out until Open. Dies if one does not end in a minute.
   void Close();
   void Open();
   // Takes an event in; appends what of it is to be applied to the page maps,
