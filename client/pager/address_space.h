@@ -79,9 +79,14 @@ class AddressSpace {
   // Whether the program has changed its map in the range, and the page map is
   // not told yet: what EAGAIN then says of the range holds until it is.
   virtual bool IsChanging(const char* at, size_t bytes) = 0;
+  // Whether such a change moves pages away from there, or to there.
+  virtual bool IsMoving(const char* at, size_t bytes) = 0;
   // Whether no change of the range that has happened by now is still to be
   // told to the page map: also none that nobody has read yet.
   virtual bool Settled(const char* at, size_t bytes) = 0;
+  // Whether no change that has happened by now is unread, and `untold` is how
+  // many the page map is to be told of.
+  virtual bool IsAllRead(size_t untold) = 0;
   // The page map has been told.
   virtual void Applied(const MapEvent& change) = 0;
 };

@@ -34,7 +34,8 @@ ReadAhead::Step FaultPath::ReadBlock(Region* region, uint64_t block) {
     plan.word = region->map().Get(page);
     const PageWord whole = region->map().GetBlock(block);
     // Not whole, or here already, or on its way: a fault knows best.
-    if (region->dead() || whole.kind() != PageWord::Kind::kSwap) {
+    if (region->dead() || whole.kind() != PageWord::Kind::kSwap ||
+        !region->IsWhole(page, kPmdOrder)) {
       return ReadAhead::Step::kDone;
     }
   }
@@ -55,7 +56,7 @@ ReadAhead::Step FaultPath::Prefetch(Region* region, uint64_t page, uint64_t end,
     }
     const bool whole =
         block.kind() == PageWord::Kind::kSwap && page % kPagesPerPmd == 0 &&
-        block_end <= end &&
+        block_end <= end && region->IsWhole(page, kPmdOrder) &&
         region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd;
     const int order =
         whole ? kPmdOrder : shared_.swap.PartOrder(plan.word.entry());
@@ -89,6 +90,7 @@ ReadAhead::Step FaultPath::ReadUnasked(Region* region, uint64_t page,
   std::vector<Waiter> again;
   const SteadyTime now = std::chrono::steady_clock::now();
   Service service = Unasked(region, page, now, now + kAheadWait, &again);
+  service.word = plan.word;
   const int order = std::bit_width(plan.orders) - 1;
   if (!reclaim_.TryCharge(region->group(), PagesOf(order))) {
     return ReadAhead::Step::kNoRoom;

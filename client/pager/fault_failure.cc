@@ -67,7 +67,7 @@ uint64_t FaultPath::LoseLocked(Service* service, const absl::Status& why) {
   char* const at = region->AddressOf(service->page);
   const PageWord word = region->map().Get(service->page);
   if (region->dead()) {
-    (void)shared_.space->Wake(at, kPageBytes);
+    WakeFault(*service);
     return 0;
   }
   switch (word.kind()) {
@@ -131,7 +131,7 @@ uint64_t FaultPath::LoseSwapLocked(Service* service, PageWord word,
   shared_.swap.PutEntries(entry, PagesOf(order), service->region->group());
   shared_.counters.remote_pages.Sub(PagesOf(order));
   map.Set(page, order, PageWord(PageWord::Kind::kPoisoned, 0));
-  PoisonOrWake(service->region->AddressOf(page), BytesOf(order));
+  PoisonPages(*service->region, page, PagesOf(order));
   return PagesOf(order);
 }
 
@@ -145,6 +145,23 @@ void FaultPath::DeclareLost(const Service& service, const absl::Status& why,
   // Before anyone can see the SIGBUS.
   shared_.counters.faults_failed.Add();
   shared_.counters.pages_lost.Add(pages);
+}
+
+void FaultPath::PoisonPages(const Region& region, uint64_t page,
+                            uint64_t pages) {
+  for (uint64_t at = page; at < page + pages;) {
+    const uint64_t run = region.RunAt(at, page + pages - at);
+    PoisonOrWake(region.AddressOf(at), run * kPageBytes);
+    at += run;
+  }
+}
+
+void FaultPath::WakePages(const Region& region, uint64_t page, uint64_t pages) {
+  for (uint64_t at = page; at < page + pages;) {
+    const uint64_t run = region.RunAt(at, page + pages - at);
+    (void)shared_.space->Wake(region.AddressOf(at), run * kPageBytes);
+    at += run;
+  }
 }
 
 void FaultPath::PoisonOrWake(char* at, size_t bytes) {

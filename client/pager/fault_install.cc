@@ -24,6 +24,8 @@ bool FaultPath::InstalledLocked(Service* service, core::Folio* folio,
                                 const char* bytes, OpResult result,
                                 bool adopt) {
   service->adopted = false;
+  service->partial = false;
+  service->there.reset();
   if (result.ok()) return true;
   Region* const region = service->region;
   if (folio->order == kPmdOrder) {
@@ -36,9 +38,13 @@ bool FaultPath::InstalledLocked(Service* service, core::Folio* folio,
                      result.error == EBUSY ||
                      (result.error == ENOENT && folio->order > 0) ||
                      (result.error == EEXIST && adopt);
-  if (go_on && CopyRest(service, folio, bytes, result.done, adopt) > 0) {
-    return true;
+  const bool some =
+      go_on && CopyRest(service, folio, bytes, result.done, adopt) > 0;
+  if (service->partial) {
+    service->refused.reset();  // They are tried alone.
+    return false;
   }
+  if (some) return true;
   SetInstallError(service, result.error);
   return false;
 }
@@ -61,9 +67,16 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
   char* const home = service->region->AddressOf(folio->index);
   const size_t size = BytesOf(folio->order);
   size_t there = done / kPageBytes;
+  const auto note = [&](size_t at, size_t copied) {
+    for (size_t i = at; i < at + copied; i += kPageBytes) {
+      service->there.set(i / kPageBytes);
+    }
+  };
+  note(0, done);
   size_t step = size - done;  // All of the rest, or a page.
   for (size_t at = done; at < size; step = std::min(step, size - at)) {
     const OpResult copied = shared_.space->CopyIn(home + at, bytes + at, step);
+    note(at, copied.done);
     at += copied.done;
     there += copied.done / kPageBytes;
     if (copied.ok()) continue;
@@ -72,7 +85,9 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
       step = kPageBytes;
       continue;
     }
+    const bool moving = shared_.space->IsMoving(home + at, kPageBytes);
     const bool gone = shared_.space->IsChanging(home + at, kPageBytes);
+    service->partial |= moving;
     const bool wait = !gone && Passes(copied.error) &&
                       std::chrono::steady_clock::now() < service->deadline;
     if (wait) {
@@ -129,8 +144,12 @@ uint64_t FaultPath::InstallPagesLocked(Service* service, core::SwapEntry head,
     core::Folio* const folio =
         shared_.folios.Allocate(0, region->group(), region, page);
     if (folio == nullptr) break;
-    const OpResult copied = shared_.space->CopyIn(
-        region->AddressOf(page), bytes + i * kPageBytes, kPageBytes);
+    // A partial install has brought it already.
+    const bool there = service->partial && service->there.test(i);
+    const OpResult copied =
+        there ? OpResult{0, kPageBytes}
+              : shared_.space->CopyIn(region->AddressOf(page),
+                                      bytes + i * kPageBytes, kPageBytes);
     if (!copied.ok()) {
       if (page == service->page) SetInstallError(service, copied.error);
       shared_.folios.Put(folio);

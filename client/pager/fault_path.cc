@@ -1,5 +1,7 @@
 #include "client/pager/fault_path.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <bit>
 #include <thread>
@@ -12,6 +14,8 @@ namespace {
 // Turns lost to races before a worker steps aside for who is faster.
 constexpr int kEagerTurns = 8;
 constexpr std::chrono::microseconds kStepAside{50};
+// Never written.
+alignas(kPageBytes) const char kZeroPage[kPageBytes] = {};
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
@@ -37,26 +41,18 @@ void FaultPath::Serve(const Fault& fault, SteadyTime start) {
 
 void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
   char* const at = fault.fault.address;
-  const std::shared_ptr<Region> region = shared_.regions.Find(at);
-  if (region == nullptr) {
-    // Unmapped meanwhile, and its thread meets that when it tries again. Or
-    // where an mremap moved pages to.
-    static LogLimiter limiter(1);
-    uint64_t suppressed = 0;
-    if (limiter.Allow(&suppressed)) {
-      LogRaw(
-          LogLevel::kError,
-          "%p is no region's: what an mremap moves or grows is not far memory "
-          "(%llu more since the last such line)",
-          static_cast<void*>(at), static_cast<unsigned long long>(suppressed));
-    }
-    PoisonOrWake(at - reinterpret_cast<uintptr_t>(at) % kPageBytes, kPageBytes);
-    return;
+  uint64_t page = 0;
+  std::shared_ptr<Region> region = shared_.regions.Find(at, &page);
+  while (region == nullptr) {
+    // What is told and not applied may give it to one.
+    changes_.Apply();
+    region = shared_.regions.Find(at, &page);
+    if (region == nullptr && ServeNobodys(fault)) return;
   }
   Service service;
   service.fault = fault;
   service.region = region.get();
-  service.page = region->PageOf(at);
+  service.page = page;
   service.deadline = fault.start + shared_.fault_deadline;
   service.again = again;
   RunTurns(&service);
@@ -65,6 +61,35 @@ void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
   if (service.stream && service.stream->ahead != 0) {
     ahead_.Ask(region, service.page / kPagesPerPmd, service.stream->ahead);
   }
+}
+
+// The kernel registers what mremap grows, and what it leaves behind
+// (MREMAP_DONTUNMAP). Nothing was ever there: it is the program's own memory,
+// and zeros. What was unmapped meanwhile its thread meets when it tries again.
+bool FaultPath::ServeNobodys(const Waiter& fault) {
+  char* const at = fault.fault.address;
+  char* const page = at - reinterpret_cast<uintptr_t>(at) % kPageBytes;
+  OpResult copied{EAGAIN, 0};
+  const bool nobodys = shared_.regions.IfNobodys(page, [&] {
+    // Else it may be a region's, and nobody knows yet.
+    if (!shared_.space->Settled(page, kPageBytes)) return;
+    copied = shared_.space->CopyIn(page, kZeroPage, kPageBytes);
+  });
+  if (!nobodys) return false;
+  if (copied.ok()) return true;
+  const bool late = Now() >= fault.start + shared_.fault_deadline;
+  if ((copied.error == EAGAIN || copied.error == ENOMEM) && !late) {
+    std::this_thread::sleep_for(kStepAside);
+    return false;
+  }
+  if (late) {
+    LogRaw(LogLevel::kError, "%p is not known to be a region's, or none's",
+           static_cast<void*>(at));
+    PoisonOrWake(page, kPageBytes);
+    return true;
+  }
+  (void)shared_.space->Wake(page, kPageBytes);
+  return true;
 }
 
 void FaultPath::RunTurns(Service* service) {
@@ -92,9 +117,8 @@ FaultPath::Turn FaultPath::TakeTurn(Service* service) {
   const Plan plan = MakePlan(service);
   switch (plan.kind) {
     case Kind::kDead:
-      // Its thread meets the unmapped range when it tries again.
-      (void)shared_.space->Wake(service->region->AddressOf(service->page),
-                                kPageBytes);
+      // Its thread meets what is there now when it tries again.
+      WakeFault(*service);
       return Turn::kDone;
     case Kind::kPresent:
       return ProvePresent(service);
@@ -129,7 +153,9 @@ FaultPath::Plan FaultPath::MakePlan(Service* service) {
   MutexLock lock(mu);
   Plan plan;
   plan.word = service->word = region->map().Get(service->page);
-  if (region->dead() || plan.word.kind() == PageWord::Kind::kHole) {
+  const bool there =
+      region->AddressOf(service->page) == PageAt(service->fault.fault.address);
+  if (region->dead() || !there || plan.word.kind() == PageWord::Kind::kHole) {
     plan.kind = Kind::kDead;
     return plan;
   }
@@ -180,12 +206,15 @@ uint32_t FaultPath::ZeroOrdersLocked(const Service& service) const {
   Region* const region = service.region;
   const PageMap& map = region->map();
   uint32_t orders = 1;
-  if (map.AllZeros(AlignDown(service.page, kPagesPerPart), kPartOrder)) {
+  const uint64_t part = AlignDown(service.page, kPagesPerPart);
+  const uint64_t block = AlignDown(service.page, kPagesPerPmd);
+  if (map.AllZeros(part, kPartOrder) && region->IsWhole(part, kPartOrder)) {
     orders |= 1u << kPartOrder;
   }
   if (region->huge() &&
       region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
-      map.GetBlock(service.page / kPagesPerPmd).is_zeros()) {
+      map.GetBlock(service.page / kPagesPerPmd).is_zeros() &&
+      region->IsWhole(block, kPmdOrder)) {
     orders |= 1u << kPmdOrder;
   }
   return orders;
@@ -212,11 +241,13 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
   if (least < kPartOrder &&
       page % kPagesPerPart == entry.slot() % kPagesPerPart &&
       map.IsSwapRun(AlignDown(page, kPagesPerPart), kPartOrder,
-                    entry.AlignedTo(kPartOrder))) {
+                    entry.AlignedTo(kPartOrder)) &&
+      region->IsWhole(AlignDown(page, kPagesPerPart), kPartOrder)) {
     orders |= 1u << kPartOrder;
   }
   if (whole && region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd) {
-    if (map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap) {
+    if (map.GetBlock(page / kPagesPerPmd).kind() == PageWord::Kind::kSwap &&
+        region->IsWhole(AlignDown(page, kPagesPerPmd), kPmdOrder)) {
       orders |= 1u << kPmdOrder;
     } else {
       service->pieces = IsWantedAlong(map, page, least, service->stream->along);

@@ -113,8 +113,11 @@ class FaultPath {
     std::optional<FaultSize::Advice> stream;
     absl::Status error;  // Why the last turn failed, if it did.
     PageWord word;       // As of the last plan.
-    // Pages of a half installed folio that the kernel refused for good.
+    // Pages of a half installed folio that the kernel refused for good; and,
+    // if it is `partial`, those that are there: the others are being moved.
     std::bitset<kPagesPerPmd> refused;
+    std::bitset<kPagesPerPmd> there;
+    bool partial = false;
     int refusal = 0;  // Why: the last of the errnos.
     // A page of it was there before.
     bool adopted = false;
@@ -142,6 +145,20 @@ class FaultPath {
   struct Neighbour;
 
   void ServeOne(const Waiter& fault, std::vector<Waiter>* again);
+  // A fault at an address that is no region's. False: it is now, or it is not
+  // known yet.
+  bool ServeNobodys(const Waiter& fault);
+  // Its thread tries again, at the address where it waits.
+  void WakeFault(const Service& service) {
+    (void)shared_.space->Wake(PageAt(service.fault.fault.address), kPageBytes);
+  }
+  static char* PageAt(char* at) {
+    return at - reinterpret_cast<uintptr_t>(at) % kPageBytes;
+  }
+  // Who waits for pages of a region, wherever they are.
+  void WakePages(const Region& region, uint64_t page, uint64_t pages);
+  // SIGBUS on touch, as PoisonOrWake.
+  void PoisonPages(const Region& region, uint64_t page, uint64_t pages);
   void RunTurns(Service* service);
   void CountLatency(const Waiter& fault);
   const FaultSize::Advice& Advise(Service* service) const;
@@ -215,12 +232,16 @@ class FaultPath {
   Turn Install(Service* service, Read* read);
   void InstalledWholeLocked(Service* service, Read* read,
                             std::vector<Waiter>* served);
-  Turn InstallInPart(Service* service, Read* read);
+  // Page by page; detaches the folio, whose charge it takes over in part.
+  uint64_t InstallInPartLocked(Service* service, Read* read, bool* done);
   // Copies the pages of the fault's block that the map names in the folio's
   // slots, as folios of one page. Returns how many; `*served`: the fault's own
   // is among them.
   uint64_t InstallPagesLocked(Service* service, core::SwapEntry head, int order,
                               const char* bytes, bool* served);
+  // Of a partial install of zeros: makes folios of what is there. Returns how
+  // many.
+  uint64_t KeepZerosLocked(Service* service, uint64_t first, int order);
   void Abandon(Service* service, Read* read);
   // Detaches a folio and gives back what it held. Who relied on it is served
   // once this one is: `service->again`.
@@ -243,8 +264,9 @@ class FaultPath {
                        OpResult result, bool adopt);
   void SetInstallError(Service* service, int error) const;
   // Copies what is not there yet. Returns the pages that are; notes those that
-  // the kernel refuses for good. What the program has changed meanwhile is
-  // left out: the page map will hear of it.
+  // the kernel refuses for good. What the program discards or unmaps meanwhile
+  // is left out: the page map will hear of it. What it moves stays where it
+  // was taken from, so the install is partial.
   size_t CopyRest(Service* service, core::Folio* folio, const char* bytes,
                   size_t done, bool adopt);
   // Those pages are lost, once the folio is mapped.

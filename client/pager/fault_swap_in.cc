@@ -79,8 +79,10 @@ bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
   Region* const region = service->region;
   const int order = folio->order;
   bool done = false;
+  service->partial = false;
   if (RegionOf(folio) != region ||
-      !region->map().IsSwapRun(folio->index, order, folio->entry)) {
+      !region->map().IsSwapRun(folio->index, order, folio->entry) ||
+      region->RunAt(folio->index, PagesOf(order)) < PagesOf(order)) {
     *used =
         InstallPagesLocked(service, folio->entry, order, folio->staging, &done);
     return done;
@@ -91,7 +93,12 @@ bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
                                                 folio->staging, BytesOf(order));
   if (!InstalledLocked(service, folio, folio->staging, result,
                        /*adopt=*/false)) {
-    return false;
+    if (service->partial) {
+      *used = InstallPagesLocked(service, folio->entry, order, folio->staging,
+                                 &done);
+      service->partial = false;
+    }
+    return done;
   }
   *used = PagesOf(order);
   // It was kept, and charged for that already.
@@ -233,12 +240,16 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
   const int order = folio->order;
   bool done = false;
   bool whole = true;
+  bool in_part = false;
+  uint64_t installed = 0;  // In part.
   Staging::Left left = Staging::Left::kAll;
   std::vector<Waiter> served;  // Allocates only if some relied on this.
   {
     MutexLock lock(shared_.LockOf(region, folio->index));
     whole = region->dead() ||
-            region->map().IsSwapRun(folio->index, order, folio->entry);
+            (region->map().IsSwapRun(folio->index, order, folio->entry) &&
+             region->IsWhole(folio->index, order));
+    service->partial = false;
     if (!region->dead() && whole) {
       const StageTimer timer(&shared_.counters.stages.install[order]);
       char* const home = region->AddressOf(folio->index);
@@ -251,9 +262,14 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
                              /*adopt=*/false);
     }
     if (done) InstalledWholeLocked(service, read, &served);
+    in_part = !done && ((!whole && order < kPmdOrder) || service->partial);
+    if (in_part) installed = InstallInPartLocked(service, read, &done);
   }
-  if (!done && !whole && order < kPmdOrder) {
-    return InstallInPart(service, read);
+  if (in_part) {
+    if (order == kPmdOrder) shared_.staging->PutReceived(read->bytes, left);
+    region->group()->Uncharge(PagesOf(order) - installed);
+    shared_.folios.Put(folio);
+    return done ? Turn::kDone : Turn::kAgain;
   }
   if (!done && !service->error.ok()) {
     // In one step: who is woken before the page is lost would try in vain.
@@ -294,27 +310,23 @@ void FaultPath::InstalledWholeLocked(Service* service, Read* read,
   LoseRefusedLocked(service, folio);
 }
 
-FaultPath::Turn FaultPath::InstallInPart(Service* service, Read* read) {
+uint64_t FaultPath::InstallInPartLocked(Service* service, Read* read,
+                                        bool* done) {
   Region* const region = service->region;
-  core::Folio* const folio = read->folio;
+  const core::Folio* const folio = read->folio;
   uint64_t installed = 0;
-  bool done = false;
-  {
-    MutexLock lock(shared_.LockOf(region, service->page));
-    if (!region->dead() && region->map().Get(service->page) == service->word) {
-      installed = InstallPagesLocked(service, folio->entry, folio->order,
-                                     read->bytes, &done);
-    }
-    // Who relied on it may have wanted a page that is not the map's any more.
-    DetachLocked(read, service->again);
+  if (!region->dead() && region->map().Get(service->page) == service->word) {
+    installed = InstallPagesLocked(service, folio->entry, folio->order,
+                                   read->bytes, done);
   }
-  region->group()->Uncharge(PagesOf(folio->order) - installed);
-  shared_.folios.Put(folio);
-  return done ? Turn::kDone : Turn::kAgain;
+  service->partial = false;
+  // Who relied on it may have wanted a page that is not the map's any more.
+  DetachLocked(read, service->again);
+  return installed;
 }
 
 void FaultPath::Abandon(Service* service, Read* read) {
-  char* const home = service->region->AddressOf(read->folio->index);
+  const uint64_t first = read->folio->index;
   const int order = read->folio->order;
   std::vector<Waiter> relied;
   {
@@ -323,7 +335,10 @@ void FaultPath::Abandon(Service* service, Read* read) {
   }
   Release(service, read);
   // Servers answer, so they may as well start anew, all at once.
-  (void)shared_.space->Wake(home, BytesOf(order));
+  WakePages(*service->region, first, PagesOf(order));
+  for (const Waiter& waiter : relied) {
+    (void)shared_.space->Wake(PageAt(waiter.fault.address), kPageBytes);
+  }
 }
 
 void FaultPath::GiveUp(Service* service, Read* read) {

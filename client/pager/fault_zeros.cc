@@ -53,12 +53,14 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
       shared_.folios.Allocate(kPmdOrder, region->group(), region, first);
   bool done = false;
   bool mapped = false;
+  uint64_t kept = 0;  // Of the charge.
   Staging::Left left = Staging::Left::kAll;
   if (folio != nullptr) {
     MutexLock lock(shared_.LockOf(region, first));
-    const bool holds = !region->dead() &&
-                       region->map().Get(service->page) == plan.word &&
-                       region->map().GetBlock(first / kPagesPerPmd).is_zeros();
+    const bool holds =
+        !region->dead() && region->map().Get(service->page) == plan.word &&
+        region->map().GetBlock(first / kPagesPerPmd).is_zeros() &&
+        region->IsWhole(first, kPmdOrder);
     if (holds) {
       const StageTimer timer(&shared_.counters.stages.install[kPmdOrder]);
       const OpResult result = MoveBlockLocked(region, first, block);
@@ -67,10 +69,11 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
                              MayAdoptLocked(region, first));
     }
     if (done) mapped = ZerosInstalledLocked(service, plan, folio);
+    if (service->partial) kept = KeepZerosLocked(service, first, kPmdOrder);
   }
   shared_.staging->PutReceived(block, left);
   if (mapped) return Turn::kDone;
-  region->group()->Uncharge(kPagesPerPmd);
+  region->group()->Uncharge(kPagesPerPmd - kept);
   if (folio != nullptr) shared_.folios.Put(folio);
   return done ? Turn::kDone : Turn::kAgain;
 }
@@ -83,10 +86,11 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
       shared_.folios.Allocate(order, region->group(), region, first);
   bool done = false;
   bool mapped = false;
+  uint64_t kept = 0;  // Of the charge.
   if (folio != nullptr) {
     MutexLock lock(shared_.LockOf(region, first));
     if (!region->dead() && region->map().Get(service->page) == plan.word &&
-        region->map().AllZeros(first, order)) {
+        region->map().AllZeros(first, order) && region->IsWhole(first, order)) {
       const StageTimer timer(&shared_.counters.stages.install[order]);
       const OpResult result = shared_.space->CopyIn(region->AddressOf(first),
                                                     kZeros, BytesOf(order));
@@ -94,11 +98,29 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
                              MayAdoptLocked(region, first));
     }
     if (done) mapped = ZerosInstalledLocked(service, plan, folio);
+    if (service->partial) kept = KeepZerosLocked(service, first, order);
   }
   if (mapped) return Turn::kDone;
-  region->group()->Uncharge(PagesOf(order));
+  region->group()->Uncharge(PagesOf(order) - kept);
   if (folio != nullptr) shared_.folios.Put(folio);
   return done ? Turn::kDone : Turn::kAgain;
+}
+
+uint64_t FaultPath::KeepZerosLocked(Service* service, uint64_t first,
+                                    int order) {
+  Region* const region = service->region;
+  service->partial = false;
+  uint64_t kept = 0;
+  for (uint32_t i = 0; i < PagesOf(order); ++i) {
+    if (!service->there.test(i)) continue;
+    core::Folio* const page =
+        shared_.folios.Allocate(0, region->group(), region, first + i);
+    // Else it stays, not accounted for, until it is found.
+    if (page == nullptr) continue;
+    MappedLocked(region, page, /*active=*/false);
+    ++kept;
+  }
+  return kept;
 }
 
 bool FaultPath::ZerosInstalledLocked(Service* service, const Plan& plan,

@@ -36,8 +36,13 @@ uint64_t BlockEnd(uint64_t page, uint64_t end) {
 // Brings pages in as touching them would, on the caller's thread; but a lost
 // one is an error instead of SIGBUS.
 absl::Status Touch(Region* region, uint64_t first, uint64_t end) {
+  const uint64_t run = region->RunAt(first, end - first);
+  if (first + run < end) {  // Not in a row, since the program moved some.
+    const absl::Status rest = Touch(region, first + run, end);
+    if (!rest.ok()) return rest;
+  }
   char* const at = region->AddressOf(first);
-  const size_t bytes = (end - first) * kPageBytes;
+  const size_t bytes = run * kPageBytes;
   int error = 0;
   do {
     error = madvise(at, bytes, MADV_POPULATE_READ) == 0 ? 0 : errno;
@@ -54,11 +59,6 @@ absl::Status TooMuch(const core::MemoryGroup& group) {
       "to pin the range beside the ", group.pinned() * kPageBytes,
       " bytes that are pinned would leave too little of the limit to the "
       "rest: 8 MiB, or a sixteenth of it"));
-}
-
-absl::Status Unmapped() {
-  return absl::InvalidArgumentError(
-      "a page of the range was unmapped by the program");
 }
 
 absl::Status Late() {
@@ -108,9 +108,23 @@ absl::StatusOr<Hints::Range> Hints::RangeOf(Region* region, uint64_t offset,
         absl::StrCat(bytes, " bytes at ", offset, " reach past the region's ",
                      length, " bytes"));
   }
+  AwaitMap(region);
   range.first = offset / kPageBytes;
   range.end = range.first + AlignUp(bytes, kPageBytes) / kPageBytes;
   return range;
+}
+
+void Hints::AwaitMap(const Region* region) const {
+  const SteadyTime until = Now() + kMapWait;
+  const auto is_changing = [this](const RegionTable::Piece& piece) {
+    return shared_.space->IsChanging(piece.start, piece.pages() * kPageBytes);
+  };
+  for (;;) {
+    const auto pieces = shared_.regions.PiecesOf(region);
+    if (std::none_of(pieces.begin(), pieces.end(), is_changing)) return;
+    if (Now() >= until) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
 }
 
 core::Folio* Hints::FolioOfLocked(Region* region, uint64_t page) const {
@@ -180,7 +194,6 @@ absl::Status Hints::PinBlock(Region* region, uint64_t first, uint64_t end,
     if (status.ok()) status = Sharpen(region, first, until);
     if (status.ok()) status = Sharpen(region, end, until);
     if (!status.ok()) return status;
-    if (HasHole(region, first, end)) return Unmapped();
     const Group::Pin result = PinMapped(region, first, end, pinned);
     if (result == Group::Pin::kDone) return absl::OkStatus();
     if (result == Group::Pin::kNoRoom) return TooMuch(*region->group());
@@ -189,23 +202,10 @@ absl::Status Hints::PinBlock(Region* region, uint64_t first, uint64_t end,
   }
 }
 
-bool Hints::HasHole(Region* region, uint64_t first, uint64_t end) {
-  MutexLock lock(shared_.LockOf(region, first));
-  for (uint64_t p = first; p < end; ++p) {
-    if (region->map().Get(p).kind() == PageWord::Kind::kHole) return true;
-  }
-  return false;
-}
-
 core::MemoryGroup::Pin Hints::PinMapped(Region* region, uint64_t first,
                                         uint64_t end,
                                         std::vector<Pages>* pinned) {
   MutexLock lock(shared_.LockOf(region, first));
-  // What the map says is about to change.
-  const size_t bytes = (end - first) * kPageBytes;
-  if (shared_.space->IsChanging(region->AddressOf(first), bytes)) {
-    return Group::Pin::kBusy;
-  }
   Group::Pin result = Group::Pin::kDone;
   for (uint64_t p = first; p < end;) {
     core::Folio* const folio = FolioOfLocked(region, p);
@@ -284,19 +284,21 @@ absl::Status Hints::Discard(Region* region, uint64_t offset, uint64_t bytes) {
     return absl::InvalidArgumentError(
         "a page of the range is pinned; unpin it before it is discarded");
   }
-  for (uint64_t p = range->first; p < range->end; p = BlockEnd(p, range->end)) {
+  for (uint64_t p = range->first; p < range->end;) {
     const SteadyTime until = Now() + kMapWait;
-    absl::Status status = DiscardBlock(region, p, BlockEnd(p, range->end));
+    const uint64_t end = BlockEnd(p, range->end);
+    absl::Status status = DiscardBlock(region, p, end, &p);
     while (absl::IsUnavailable(status) && Now() < until) {
       std::this_thread::sleep_for(std::chrono::microseconds(50));
-      status = DiscardBlock(region, p, BlockEnd(p, range->end));
+      status = DiscardBlock(region, p, end, &p);
     }
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end) {
+absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end,
+                                 uint64_t* done) {
   MutexLock lock(shared_.LockOf(region, first));
   for (uint64_t p = first; p < end; ++p) {
     const core::Folio* const folio = FolioOfLocked(region, p);
@@ -305,12 +307,15 @@ absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end) {
     }
     // What is there now is not ours to discard.
     if (region->map().Get(p).kind() == PageWord::Kind::kHole) {
-      return Unmapped();
+      return absl::InvalidArgumentError(
+          "a page of the range was unmapped by the program");
     }
   }
+  // Run by run, where the program moved some.
+  const uint64_t run = region->RunAt(first, end - first);
   // Under the lock, so no fault installs a page before all is forgotten.
   const OpResult zapped =
-      shared_.space->Zap(region->AddressOf(first), (end - first) * kPageBytes);
+      shared_.space->Zap(region->AddressOf(first), run * kPageBytes);
   if (zapped.error == EAGAIN) {
     return absl::UnavailableError("the program is changing the range's map");
   }
@@ -319,7 +324,8 @@ absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end) {
                                "the kernel does not discard the range: is a "
                                "page of it locked (mlock)?");
   }
-  Forget(&shared_).RangeLocked(region, first, end - first, PageWord());
+  Forget(&shared_).RangeLocked(region, first, run, PageWord());
+  *done = first + run;
   return absl::OkStatus();
 }
 

@@ -48,8 +48,7 @@ class Hints {
   // Brings the range in and keeps it there: it counts against the group's
   // limit, and is never taken out. Pins do not nest. ResourceExhausted if the
   // limit would leave the rest of the group too little (MemoryGroup::
-  // CanPin), InvalidArgument if the program has unmapped a page, DataLoss if a
-  // page is lost, Aborted if a folio is not to be
+  // CanPin), DataLoss if a page is lost, Aborted if a folio is not to be
   // had (on its way, in I/O) within the fault deadline: then none of what was
   // not pinned before is.
   absl::Status Pin(Region* region, uint64_t offset, uint64_t bytes);
@@ -98,15 +97,18 @@ class Hints {
   uint64_t CountUnpinned(Region* region, uint64_t first, uint64_t end);
   absl::Status PinBlock(Region* region, uint64_t first, uint64_t end,
                         SteadyTime until, std::vector<Pages>* pinned);
-  // Whether a page of [first, end), of one block, is no more the region's.
-  bool HasHole(Region* region, uint64_t first, uint64_t end);
   // Pins what is mapped; kBusy if not all could be.
   Group::Pin PinMapped(Region* region, uint64_t first, uint64_t end,
                        std::vector<Pages>* pinned);
   // Unpins the folios inside [first, end), of one block.
   void UnpinBlock(Region* region, uint64_t first, uint64_t end);
-  absl::Status DiscardBlock(Region* region, uint64_t first, uint64_t end);
+  // What is in a row of pages of one block; `*done`: where to go on.
+  absl::Status DiscardBlock(Region* region, uint64_t first, uint64_t end,
+                            uint64_t* done);
 
+  // Waits for what the program has moved or unmapped to be known, so that what
+  // is meant is found; if that takes too long the kernel's answer tells.
+  void AwaitMap(const Region* region) const;
   // The mapped folio of the page, or null. REQUIRES: its block's lock.
   core::Folio* FolioOfLocked(Region* region, uint64_t page) const;
 

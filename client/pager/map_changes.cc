@@ -14,24 +14,6 @@ constexpr std::chrono::seconds kLeftoverDelay{1};
 // Ranges that wait to be looked at; the oldest go unseen, which costs no more
 // than memory that is not accounted for.
 constexpr size_t kMaxLeftovers = 4096;
-// Moves whose end has not come: as many as threads move pages at a time.
-constexpr size_t kMaxMoves = 1024;
-
-uint64_t PagesIn(const char* start, const char* end) {
-  return static_cast<uint64_t>(end - start) / kPageBytes;
-}
-
-// Calls `run(page, pages)` for what each block has of the range.
-template <typename Run>
-void ForEachBlockIn(uint64_t page, uint64_t pages, Run run) {
-  const uint64_t end = page + pages;
-  while (page < end) {
-    const uint64_t next =
-        std::min(end, AlignDown(page, kPagesPerPmd) + kPagesPerPmd);
-    run(page, next - page);
-    page = next;
-  }
-}
 
 }  // namespace
 
@@ -41,66 +23,43 @@ void MapChanges::Queue(const MapEvent& change) {
   queued_.fetch_add(1, std::memory_order_release);
 }
 
-void MapChanges::Apply() {
-  // Mostly there is nothing, and no lock.
-  while (queued_.load(std::memory_order_acquire) != 0) {
-    MutexLock apply(&apply_mu_);
-    MapEvent change;
-    {
-      MutexLock lock(&mu_);
-      if (queue_.empty()) return;
-      change = queue_.front();
-      queue_.pop_front();
-    }
-    ApplyOne(change);
-    shared_.space->Applied(change);
-    queued_.fetch_sub(1, std::memory_order_release);
-    // Who waits in the range finds what it is now.
-    const auto bytes = static_cast<size_t>(change.end - change.start);
-    (void)shared_.space->Wake(change.start, bytes);
-    if (change.to != nullptr) (void)shared_.space->Wake(change.to, bytes);
-  }
-}
-
-bool MapChanges::IsEndOfMove(const MapEvent& change) {
-  if (change.kind == MapEvent::Kind::kRemap) {
-    // One that was told to leave the old mapping has no end. The newest are
-    // kept: an end comes right behind its move.
-    if (moves_.size() == kMaxMoves) moves_.erase(moves_.begin());
-    moves_.push_back(change);
-    return false;
-  }
-  if (change.kind != MapEvent::Kind::kUnmap) return false;
-  const auto move =
-      std::find_if(moves_.begin(), moves_.end(), [&](const MapEvent& m) {
-        return m.start == change.start && m.end == change.end;
-      });
-  if (move == moves_.end()) return false;
-  moves_.erase(move);
+bool MapChanges::Pop(MapEvent* change) {
+  MutexLock lock(&mu_);
+  if (queue_.empty()) return false;
+  *change = queue_.front();
+  queue_.pop_front();
   return true;
 }
 
-void MapChanges::ApplyOne(const MapEvent& change) {
-  if (IsEndOfMove(change)) return;
-  for (const auto& piece : shared_.regions.PiecesIn(change.start, change.end)) {
-    if (change.kind == MapEvent::Kind::kRemove) {
-      Remove(piece);
-    } else {
-      Unmap(piece);
-    }
+void MapChanges::Apply() {
+  // Mostly there is nothing, and no lock.
+  while (queued_.load(std::memory_order_acquire) != 0 ||
+         held_count_.load(std::memory_order_acquire) != 0) {
+    MutexLock apply(&apply_mu_);
+    MapEvent change;
+    if (!Pop(&change)) return PerformAll();
+    TakeIn(change);
+    PerformReady();
+    queued_.fetch_sub(1, std::memory_order_release);
   }
+}
+
+void MapChanges::Applied(const MapEvent& change) {
+  shared_.space->Applied(change);
+  const auto bytes = static_cast<size_t>(change.end - change.start);
+  (void)shared_.space->Wake(change.start, bytes);
+  if (change.to != nullptr) (void)shared_.space->Wake(change.to, bytes);
 }
 
 void MapChanges::Remove(const RegionTable::Piece& piece) {
   Region* const region = piece.region.get();
   // First: who holds a block's lock and finds the words has these, too.
   AddLeftovers(piece.start, piece.end);
-  ForEachBlockIn(region->PageOf(piece.start), PagesIn(piece.start, piece.end),
-                 [&](uint64_t page, uint64_t pages) {
-                   MutexLock lock(shared_.LockOf(region, page));
-                   region->map().SetDiscarded(page / kPagesPerPmd);
-                   forget_.RangeLocked(region, page, pages, PageWord());
-                 });
+  ForEachBlockIn(piece.page, piece.pages(), [&](uint64_t page, uint64_t pages) {
+    MutexLock lock(shared_.LockOf(region, page));
+    region->map().SetDiscarded(page / kPagesPerPmd);
+    forget_.RangeLocked(region, page, pages, PageWord());
+  });
 }
 
 void MapChanges::AddLeftovers(char* start, char* end) {
@@ -113,8 +72,7 @@ void MapChanges::AddLeftovers(char* start, char* end) {
 void MapChanges::Unmap(const RegionTable::Piece& piece) {
   piece.region->SetCarved();
   shared_.regions.Carve(piece.start, piece.end);
-  forget_.Range(piece.region.get(), piece.region->PageOf(piece.start),
-                PagesIn(piece.start, piece.end),
+  forget_.Range(piece.region.get(), piece.page, piece.pages(),
                 PageWord(PageWord::Kind::kHole, 0));
 }
 
@@ -147,25 +105,28 @@ void MapChanges::AdoptLeftovers() {
 
 void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
   Region* const region = piece.region.get();
-  ForEachBlockIn(region->PageOf(piece.start), PagesIn(piece.start, piece.end),
-                 [&](uint64_t page, uint64_t pages) {
-                   MutexLock lock(shared_.LockOf(region, page));
-                   if (region->dead()) return;
-                   char* const start = region->AddressOf(page);
-                   AdoptBlockLocked(region, start, start + pages * kPageBytes);
-                 });
+  ForEachBlockIn(piece.page, piece.pages(), [&](uint64_t page, uint64_t pages) {
+    MutexLock lock(shared_.LockOf(region, page));
+    char* const start = piece.start + (page - piece.page) * kPageBytes;
+    const bool there =
+        region->AddressOf(page) == start && region->RunAt(page, pages) == pages;
+    if (region->dead() || !there) return;  // Or it moved.
+    AdoptBlockLocked({start, start + pages * kPageBytes, piece.region, page});
+  });
 }
 
-void MapChanges::AdoptBlockLocked(Region* region, char* start, char* end) {
+void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
+  Region* const region = piece.region.get();
   // A discard that is under way, here or elsewhere: later.
-  if (!shared_.space->Settled(start, static_cast<size_t>(end - start))) {
-    AddLeftovers(start, end);
+  if (!shared_.space->Settled(piece.start, piece.pages() * kPageBytes)) {
+    AddLeftovers(piece.start, piece.end);
     return;
   }
-  const std::vector<Leftover> later = LeftoversIn(start, end);
-  const char* at = start;
-  while ((at = shared_.space->FirstPresent(at, end)) != end) {
-    const uint64_t page = region->PageOf(at);
+  const std::vector<Leftover> later = LeftoversIn(piece.start, piece.end);
+  const char* at = piece.start;
+  while ((at = shared_.space->FirstPresent(at, piece.end)) != piece.end) {
+    const uint64_t page =
+        piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
     const bool again =
         std::any_of(later.begin(), later.end(), [&](const Leftover& range) {
           return range.start <= at && at < range.end;

@@ -5,16 +5,24 @@
 // are read, and one thread at a time applies them. Until it has, operations
 // on the range are refused (map_events.h), so a fault there takes turns.
 //
-// What an mremap moves is no far memory any more. Pages that were local are
-// where they went to, the program's own; those that were not raise SIGBUS
-// there, since the new mapping is still registered and its addresses are no
-// region's. A move raises an unmapping of where the pages were, after its own
-// event. It may come when a new region is there already, and is passed over.
+// A move changes where a region's pages are, and nothing of what they are
+// (Region::AddressOf). It raises an unmapping of where they were, after its own
+// event, unless it was told to leave that mapped; then somebody unmaps it
+// later. Others may live there by then, so it is passed over (vacated.h).
+//
+// The kernel changes the map first and tells afterwards. A thread's changes are
+// told in their order, as it sleeps until each is read; those of two threads
+// may be told the other way round: a move to addresses that another thread has
+// just left, before that is told. Such a move is held, and what is told of its
+// addresses behind it, until they are free, or until all that has happened was
+// read. If two held moves are of, or to, the same addresses, their order is
+// not known: what is remote of them is lost (SIGBUS), rather than guessed at.
 //
 // Thread-safe. Locks: apply_mu_, then a block's.
 #ifndef FARSWAP_CLIENT_PAGER_MAP_CHANGES_H_
 #define FARSWAP_CLIENT_PAGER_MAP_CHANGES_H_
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -24,7 +32,9 @@
 #include "client/pager/forget.h"
 #include "client/pager/map_events.h"
 #include "client/pager/shared.h"
+#include "client/pager/vacated.h"
 #include "common/mutex.h"
+#include "common/units.h"
 
 namespace farswap::pager {
 
@@ -36,7 +46,8 @@ class MapChanges {
 
   // In the order of reading.
   void Queue(const MapEvent& change);
-  // Applies what is queued; when it returns, all that was queued before is.
+  // Applies what is queued; when it returns, all that was queued before is, or
+  // is held, to be tried again by the next call.
   void Apply();
 
   // MADV_FREE leaves pages where they are until the kernel wants them, and
@@ -57,26 +68,76 @@ class MapChanges {
     SteadyTime due;
   };
 
-  void ApplyOne(const MapEvent& change)
+  // A change that waits for another one.
+  struct Held {
+    MapEvent change;
+    std::vector<AddressRange> rest;  // Of an unmapping: what is to be done.
+    bool unclear = false;            // A move out of an unknown order.
+  };
+
+  // False: there is none.
+  bool Pop(MapEvent* change);
+  // It is told, and who waits in the range finds what it is now.
+  void Applied(const MapEvent& change);
+
+  // --- map_moves.cc ---
+  // Performs or holds it.
+  void TakeIn(const MapEvent& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  void TakeInUnmap(const MapEvent& change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // Whether that unmapping is what a move left behind.
-  bool IsEndOfMove(const MapEvent& change)
+  void Hold(Held held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // Whether the range is of a held change; or where one moves to.
+  bool IsOnHeld(const AddressRange& range) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  bool IsToHeld(const AddressRange& range) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // A move's unmapping is to be expected there.
+  void Vacate(const AddressRange& from)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // Whether nothing is where it moves to; whether all that it moves is there.
+  bool IsFree(const MapEvent& move) const;
+  bool IsOurs(const MapEvent& move) const;
+  void Perform(const Held& held);
+  void Move(const RegionTable::Piece& piece, char* to, bool lose);
+  void LoseLocked(Region* region, uint64_t page, uint64_t pages);
+  void PerformHeld(size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // Whether nothing before it is of the same addresses, and it can be done.
+  bool IsReady(size_t i) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  void PerformReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // The move that must have been the first; or none.
+  size_t PickHeld() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // If nothing that has happened is unread: what is held is all there is.
+  void PerformAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+
   void Remove(const RegionTable::Piece& piece);
   void Unmap(const RegionTable::Piece& piece);
   void AdoptIn(const RegionTable::Piece& piece);
-  void AdoptBlockLocked(Region* region, char* start, char* end);
+  // Part of a block. REQUIRES: its lock.
+  void AdoptBlockLocked(const RegionTable::Piece& piece);
   // Those that overlap the range.
   std::vector<Leftover> LeftoversIn(const char* start, const char* end);
   // Makes a folio of a present page. REQUIRES: the block's lock.
   void AdoptLocked(Region* region, uint64_t page);
 
+  // Calls `run(page, pages)` for what each block has of the range.
+  template <typename Run>
+  static void ForEachBlockIn(uint64_t page, uint64_t pages, Run run) {
+    const uint64_t end = page + pages;
+    while (page < end) {
+      const uint64_t next =
+          std::min(end, AlignDown(page, kPagesPerPmd) + kPagesPerPmd);
+      run(page, next - page);
+      page = next;
+    }
+  }
+
   Shared& shared_;
   Forget forget_;
 
   Mutex apply_mu_;
-  // Moves whose unmapping has not been read.
-  std::vector<MapEvent> moves_ ABSL_GUARDED_BY(apply_mu_);
+  Vacated vacated_ ABSL_GUARDED_BY(apply_mu_);
+  std::vector<Held> held_ ABSL_GUARDED_BY(apply_mu_);  // As they were read.
+  std::atomic<size_t> held_count_{0};
   std::atomic<size_t> queued_{0};
   Mutex mu_;
   std::deque<MapEvent> queue_ ABSL_GUARDED_BY(mu_);

@@ -98,6 +98,16 @@ bool MapEvents::IsChanging(const char* at, size_t bytes) const {
       [&](const MapEvent& event) { return IsAbout(event, at, bytes); });
 }
 
+bool MapEvents::IsMoving(const char* at, size_t bytes) const {
+  if (!any()) return false;
+  MutexLock lock(&mu_);
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [&](const MapEvent& event) {
+                       return event.kind == MapEvent::Kind::kRemap &&
+                              IsAbout(event, at, bytes);
+                     });
+}
+
 void MapEvents::AddLocked(const MapEvent& event,
                           std::vector<MapEvent>* to_apply) {
   pending_.push_back(event);

@@ -124,8 +124,11 @@ class MapEvents {
 
   // Whether an event that was read and is not applied is about the range.
   bool IsChanging(const char* at, size_t bytes) const;
+  // Of those, whether one is a move.
+  bool IsMoving(const char* at, size_t bytes) const;
   // Whether any event is between its read and its Applied.
-  bool any() const { return count_.load(std::memory_order_acquire) != 0; }
+  bool any() const { return count() != 0; }
+  size_t count() const { return count_.load(std::memory_order_acquire); }
 
   // --- the reader ---
   // Waits until no operation is under way (each is an ioctl) and keeps further

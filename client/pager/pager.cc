@@ -68,6 +68,8 @@ class Pager::Impl final : public Workers::Handler {
   std::shared_ptr<Group> FindGroup(const Group* group);
   std::shared_ptr<Group> FindGroupLocked(const Group* group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Nothing that the program did to the region's map is to be told.
+  bool IsSettled(const Region* region) const;
 
   std::unique_ptr<Uffd> uffd_;
   std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
@@ -266,14 +268,20 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
   return region;
 }
 
+bool Pager::Impl::IsSettled(const Region* region) const {
+  return absl::c_all_of(
+      shared_.regions.PiecesOf(region), [this](const auto& piece) {
+        return shared_.space->Settled(piece.start, piece.pages() * kPageBytes);
+      });
+}
+
 absl::Status Pager::Impl::DestroyRegion(Region* region) {
   if (shared_.regions.Hold(region) == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }
-  // What the program did to it before is done first.
+  // What the program did to it before is done first, wherever it is.
   const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
-  while (!shared_.space->Settled(region->address(), region->length()) &&
-         std::chrono::steady_clock::now() < until) {
+  while (!IsSettled(region) && std::chrono::steady_clock::now() < until) {
     changes_->Apply();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }

@@ -172,6 +172,8 @@ void Reclaim::Run() {
 
 void Reclaim::Background() {
   ReclaimGroups();
+  // What was held, and nobody has asked for since.
+  changes_.Apply();
   changes_.AdoptLeftovers();
   take_out_.RehomeAll();
   clusters_.Balance();

@@ -1,10 +1,55 @@
 #include "client/pager/region.h"
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 #include <utility>
 
 namespace farswap::pager {
+
+bool Region::IsWhole(uint64_t page, int order) const {
+  if (!moved_.load(std::memory_order_acquire)) return true;
+  uint64_t run = PagesOf(order);
+  const auto at = reinterpret_cast<uint64_t>(AddressOfMoved(page, &run));
+  if (run < PagesOf(order)) return false;
+  return order < kPmdOrder || at % kPmdBytes == 0;
+}
+
+char* Region::AddressOfMoved(uint64_t page, uint64_t* run) const {
+  std::shared_lock lock(extents_mu_);
+  const auto after =
+      std::partition_point(extents_.begin(), extents_.end(),
+                           [&](const Extent& e) { return e.page <= page; });
+  const Extent& extent = *(after - 1);
+  if (after != extents_.end()) *run = std::min(*run, after->page - page);
+  return extent.at + (page - extent.page) * kPageBytes;
+}
+
+size_t Region::CutAt(uint64_t page) {
+  const auto at =
+      std::partition_point(extents_.begin(), extents_.end(),
+                           [&](const Extent& e) { return e.page < page; });
+  const auto index = static_cast<size_t>(at - extents_.begin());
+  if (at != extents_.end() && at->page == page) return index;
+  const Extent& before = *(at - 1);
+  extents_.insert(at, {page, before.at + (page - before.page) * kPageBytes});
+  return index;
+}
+
+void Region::Move(uint64_t page, uint64_t pages, char* to) {
+  std::unique_lock lock(extents_mu_);
+  if (extents_.empty()) extents_.push_back({0, address_});
+  // What follows stays where it is.
+  if (page + pages < bytes_ / kPageBytes) CutAt(page + pages);
+  extents_[CutAt(page)].at = to;
+  // Those that are in a row with what is before them are one with it.
+  const auto in_row = [](const Extent& a, const Extent& b) {
+    return a.at + (b.page - a.page) * kPageBytes == b.at;
+  };
+  extents_.erase(std::unique(extents_.begin(), extents_.end(), in_row),
+                 extents_.end());
+  moved_.store(true, std::memory_order_release);
+}
 
 RegionTable::~RegionTable() {
   // Each region's deleter uses dead_, which is destroyed first.
@@ -23,7 +68,7 @@ Region* RegionTable::Add(std::unique_ptr<Region> region) {
   const auto at =
       std::partition_point(pieces_.begin(), pieces_.end(),
                            [&](const Piece& p) { return p.start < start; });
-  pieces_.insert(at, {start, end, shared});
+  pieces_.insert(at, {start, end, shared, 0});
   regions_.push_back(shared);
   return shared.get();
 }
@@ -52,14 +97,30 @@ std::shared_ptr<Region> RegionTable::Hold(const Region* region) const {
   return nullptr;
 }
 
-std::shared_ptr<Region> RegionTable::Find(const char* at) const {
-  std::shared_lock lock(mu_);
+const RegionTable::Piece* RegionTable::FindPiece(const char* at) const {
   const auto after =
       std::partition_point(pieces_.begin(), pieces_.end(),
                            [&](const Piece& p) { return p.start <= at; });
   if (after == pieces_.begin()) return nullptr;
   const Piece& piece = *(after - 1);
-  return at < piece.end ? piece.region : nullptr;
+  return at < piece.end ? &piece : nullptr;
+}
+
+std::shared_ptr<Region> RegionTable::Find(const char* at,
+                                          uint64_t* page) const {
+  std::shared_lock lock(mu_);
+  const Piece* const piece = FindPiece(at);
+  if (piece == nullptr) return nullptr;
+  *page = piece->page + static_cast<uint64_t>(at - piece->start) / kPageBytes;
+  return piece->region;
+}
+
+bool RegionTable::IfNobodys(const char* at,
+                            absl::FunctionRef<void()> act) const {
+  std::shared_lock lock(mu_);
+  if (FindPiece(at) != nullptr) return false;
+  act();
+  return true;
 }
 
 std::vector<RegionTable::Piece> RegionTable::PiecesIn(char* start,
@@ -68,9 +129,17 @@ std::vector<RegionTable::Piece> RegionTable::PiecesIn(char* start,
   std::shared_lock lock(mu_);
   for (const Piece& piece : pieces_) {
     if (piece.start >= end || piece.end <= start) continue;
-    found.push_back(
-        {std::max(piece.start, start), std::min(piece.end, end), piece.region});
+    found.push_back(piece.In(start, end));
   }
+  return found;
+}
+
+std::vector<RegionTable::Piece> RegionTable::PiecesOf(
+    const Region* region) const {
+  std::vector<Piece> found;
+  std::shared_lock lock(mu_);
+  std::copy_if(pieces_.begin(), pieces_.end(), std::back_inserter(found),
+               [&](const Piece& p) { return p.region.get() == region; });
   return found;
 }
 
@@ -82,10 +151,20 @@ void RegionTable::Carve(char* start, char* end) {
       kept.push_back(piece);
       continue;
     }
-    if (piece.start < start) kept.push_back({piece.start, start, piece.region});
-    if (piece.end > end) kept.push_back({end, piece.end, piece.region});
+    if (piece.start < start) kept.push_back(piece.In(piece.start, start));
+    if (piece.end > end) kept.push_back(piece.In(end, piece.end));
   }
   pieces_ = std::move(kept);
+}
+
+void RegionTable::Place(Piece piece) {
+  std::unique_lock lock(mu_);
+  const auto it = std::find(regions_.begin(), regions_.end(), piece.region);
+  if (it == regions_.end()) return;
+  const auto at = std::partition_point(
+      pieces_.begin(), pieces_.end(),
+      [&](const Piece& p) { return p.start < piece.start; });
+  pieces_.insert(at, std::move(piece));
 }
 
 bool RegionTable::HasGroup(const core::MemoryGroup* group) const {

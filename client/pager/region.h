@@ -1,11 +1,14 @@
 // A region: a range of far memory of the program, and the table of them.
 //
-// The program may unmap parts of a region. So the table maps pieces of
-// addresses to regions: a region has one piece when it is made, and fewer
-// bytes, or more pieces, after an munmap.
+// The program may unmap and move parts of a region. A page is named by its
+// index in the region, wherever it is: words, folios and block locks are keyed
+// by that. The table maps pieces of addresses to runs of pages, and a region
+// its pages to addresses: it has one piece when it is made, and fewer bytes, or
+// more pieces, after an munmap or an mremap.
 #ifndef FARSWAP_CLIENT_PAGER_REGION_H_
 #define FARSWAP_CLIENT_PAGER_REGION_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -14,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "client/core/memory_group.h"
 #include "client/pager/fault_size.h"
 #include "client/pager/grace.h"
@@ -48,6 +52,7 @@ class Region : public std::enable_shared_from_this<Region> {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
+  // Where it was made.
   char* address() const { return address_; }
   uint64_t length() const { return bytes_; }
   uint64_t blocks() const { return bytes_ / kPmdBytes; }
@@ -55,14 +60,29 @@ class Region : public std::enable_shared_from_this<Region> {
   FailPolicy fail_policy() const { return options_.fail_policy; }
   bool huge() const { return options_.huge; }
 
-  char* AddressOf(uint64_t page) const { return address_ + page * kPageBytes; }
-  uint64_t PageOf(const char* at) const {
-    return static_cast<uint64_t>(at - address_) / kPageBytes;
+  // Where the page is. It stays there as long as its block's lock is held.
+  char* AddressOf(uint64_t page) const {
+    if (!moved_.load(std::memory_order_acquire)) return HomeOf(page);
+    uint64_t run = 1;
+    return AddressOfMoved(page, &run);
   }
   // Whether the program has unmapped or moved away a part of it, ever.
   bool carved() const { return carved_.load(std::memory_order_relaxed); }
   void SetCarved() { carved_.store(true, std::memory_order_relaxed); }
-
+  // How many of the pages from `page` on, at most `most`, are in a row.
+  uint64_t RunAt(uint64_t page, uint64_t most) const {
+    if (!moved_.load(std::memory_order_acquire)) return most;
+    uint64_t run = most;
+    AddressOfMoved(page, &run);
+    return run;
+  }
+  // Whether the 2^order pages from `page` are in a row, and, if that is a
+  // block, where one 2 MiB page can be.
+  bool IsWhole(uint64_t page, int order) const;
+  // Pages were moved. REQUIRES: the lock of their block, one block.
+  void Move(uint64_t page, uint64_t pages, char* to);
+  // The block's place as it was made, for who must tell blocks apart.
+  char* HomeOf(uint64_t page) const { return address_ + page * kPageBytes; }
   // A dead region is about to be unmapped, and its addresses given to others:
   // who acts on them holds the block's lock and has seen, under it, that the
   // region lives. BlockLocks::Barrier after Kill sees the last of them out.
@@ -74,6 +94,17 @@ class Region : public std::enable_shared_from_this<Region> {
   FaultSize& fault_size() { return fault_size_; }
 
  private:
+  // Pages in a row; the next one begins where this ends.
+  struct Extent {
+    uint64_t page;
+    char* at;
+  };
+
+  // `*run`: how many pages are in a row, at most what it was.
+  char* AddressOfMoved(uint64_t page, uint64_t* run) const;
+  // The extent of that page, after it was made to begin there.
+  size_t CutAt(uint64_t page);
+
   char* const address_;
   const uint64_t bytes_;
   const std::shared_ptr<core::MemoryGroup> group_;
@@ -82,6 +113,11 @@ class Region : public std::enable_shared_from_this<Region> {
   FaultSize fault_size_;
   std::atomic<bool> carved_{false};
   std::atomic<bool> dead_{false};
+
+  // Mostly nothing was moved, and nobody looks at the extents.
+  std::atomic<bool> moved_{false};
+  mutable std::shared_mutex extents_mu_;
+  std::vector<Extent> extents_;  // By page, from 0 on.
 };
 
 // The lock of a block: striped, so that nothing is sized by capacity. It
@@ -91,7 +127,7 @@ class BlockLocks {
  public:
   Mutex* Of(const Region* region, uint64_t page) {
     const auto block =
-        reinterpret_cast<uint64_t>(region->AddressOf(page)) / kPmdBytes;
+        reinterpret_cast<uint64_t>(region->HomeOf(page)) / kPmdBytes;
     return &locks_[block % kStripes];
   }
 
@@ -110,11 +146,23 @@ class BlockLocks {
 // object after that until Reap: folios name their region by a bare pointer.
 class RegionTable {
  public:
-  // A range of addresses of one region.
+  // A range of addresses of one region: its pages from `page` on, in a row.
   struct Piece {
-    char* start;
-    char* end;
+    char* start = nullptr;
+    char* end = nullptr;
     std::shared_ptr<Region> region;
+    uint64_t page = 0;
+
+    uint64_t pages() const {
+      return static_cast<uint64_t>(end - start) / kPageBytes;
+    }
+    // What of it is in the range, which overlaps it.
+    Piece In(char* from, char* to) const {
+      char* const first = std::max(from, start);
+      const uint64_t skipped =
+          static_cast<uint64_t>(first - start) / kPageBytes;
+      return {first, std::min(to, end), region, page + skipped};
+    }
   };
 
   ~RegionTable();
@@ -125,11 +173,20 @@ class RegionTable {
   // it had. Null if it is not there.
   std::shared_ptr<Region> Remove(const Region* region,
                                  std::vector<Piece>* pieces);
-  std::shared_ptr<Region> Find(const char* at) const;
+  // The page at that address, as its region and its index there; or null.
+  std::shared_ptr<Region> Find(const char* at, uint64_t* page) const;
+  // Calls `act` if the address is no region's; nor becomes it meanwhile. False
+  // if it is.
+  bool IfNobodys(const char* at, absl::FunctionRef<void()> act) const;
   // What of the range is regions', piece by piece.
   std::vector<Piece> PiecesIn(char* start, char* end) const;
+  // All that the region has.
+  std::vector<Piece> PiecesOf(const Region* region) const;
   // The range is no region's any more.
   void Carve(char* start, char* end);
+  // Pages of a region that is in the table are there now. REQUIRES: the range
+  // is no region's.
+  void Place(Piece piece);
   // Null if the region is not, or no longer, in the table.
   std::shared_ptr<Region> Hold(const Region* region) const;
   // Whether a region of that group is left.
@@ -141,6 +198,8 @@ class RegionTable {
 
  private:
   // std::shared_mutex: every fault reads the table, and it changes seldom.
+  const Piece* FindPiece(const char* at) const;
+
   mutable std::shared_mutex mu_;
   std::vector<Piece> pieces_;  // By address; none overlap.
   std::vector<std::shared_ptr<Region>> regions_;

@@ -125,6 +125,10 @@ TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging,
       huge = folio->order == kPmdOrder &&
              !region->map().GetBlock(folio->index / kPagesPerPmd).has_table();
       captured = CaptureLocked(region, folio, staging);
+      // Else it came in parts, or stays.
+      huge = huge && folio->writeback &&
+             region->map().GetBlock(folio->index / kPagesPerPmd).kind() ==
+                 PageWord::Kind::kSwap;
     }
   }
   if (captured == Captured::kYes) {
@@ -135,6 +139,11 @@ TakeOut::Captured TakeOut::Capture(core::Folio* folio, char* staging,
 
 TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
                                          char* staging) {
+  // Not in a row any more, since the program moved some of its pages.
+  if (region->RunAt(folio->index, PagesOf(folio->order)) <
+      PagesOf(folio->order)) {
+    return Captured::kNotWhole;
+  }
   const bool new_slots = !folio->has_swap;
   core::MemoryGroup* over = nullptr;
   if (new_slots && !shared_.swap.FolioAllocSwap(folio, &over)) {
@@ -151,14 +160,24 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
     const bool gone = moved.error == ENOENT &&
                       map.GetBlock(folio->index / kPagesPerPmd).discarded();
     const bool cut = (gone || moved.error == EINVAL) && folio->order > 0;
-    UndoCapture(region, folio, staging, moved, new_slots);
+    if (!UndoCapture(region, folio, staging, moved, new_slots)) {
+      return Captured::kYes;
+    }
     if (gone && !cut) {
       // The program's discard came after the page was mapped anew.
       forget_.RangeLocked(region, folio->index, 1, PageWord());
     }
     return cut ? Captured::kNotWhole : Captured::kNo;
   }
-  const uint64_t pages = PagesOf(folio->order);
+  CapturedLocked(folio, staging, PagesOf(folio->order));
+  if (folio->order < kPmdOrder) {
+    region->map().Fold(folio->index / kPagesPerPmd);
+  }
+  return Captured::kYes;
+}
+
+void TakeOut::CapturedLocked(core::Folio* folio, char* staging,
+                             uint64_t pages) {
   folio->mapped = false;
   folio->writeback = true;
   folio->staging = staging;
@@ -166,15 +185,16 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
   folio->group->Uncharge(pages);
   shared_.counters.resident_pages.Sub(pages);
   shared_.counters.remote_pages.Add(pages);
-  if (folio->order < kPmdOrder) {
-    region->map().Fold(folio->index / kPagesPerPmd);
-  }
-  return Captured::kYes;
 }
 
-void TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
+bool TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
                           OpResult moved, bool new_slots) {
-  PutBack(region->AddressOf(folio->index), staging, moved.done);
+  const auto stay =
+      PutBack(region->AddressOf(folio->index), staging, moved.done);
+  if (stay.any()) {
+    StayCaptured(region, folio, staging, stay);
+    return false;
+  }
   region->map().Set(folio->index, folio->order, PageWord::Folio(folio->id));
   if (folio->order == kPmdOrder) {
     region->map().SetTable(folio->index / kPagesPerPmd, true);
@@ -183,12 +203,15 @@ void TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
   if (new_slots) shared_.swap.FolioFreeSwap(folio);
   shared_.counters.takeout_busy.Add();
   const bool cut = moved.error == EINVAL || moved.error == ENOENT;
-  if (cut && folio->order > 0) return;
+  if (cut && folio->order > 0) return true;
   // The active list, so that it is not the next victim again.
   folio->group->LruPutback(folio, /*active=*/true);
+  return true;
 }
 
-void TakeOut::PutBack(char* home, char* staging, size_t bytes) {
+std::bitset<kPagesPerPmd> TakeOut::PutBack(char* home, char* staging,
+                                           size_t bytes) {
+  std::bitset<kPagesPerPmd> stay;
   const SteadyTime until = std::chrono::steady_clock::now() + kPutBackWait;
   size_t step = bytes;  // All of the rest, or a page.
   for (size_t at = 0; at < bytes; step = std::min(step, bytes - at)) {
@@ -197,6 +220,12 @@ void TakeOut::PutBack(char* home, char* staging, size_t bytes) {
     if (back.ok()) continue;
     if (step > kPageBytes) {
       step = kPageBytes;
+      continue;
+    }
+    // Its new place is known once the move is applied: the slot keeps it.
+    if (shared_.space->IsMoving(home + at, kPageBytes)) {
+      stay.set(at / kPageBytes);
+      at += kPageBytes;
       continue;
     }
     // What the program discarded or unmapped meanwhile goes with the staging.
@@ -218,6 +247,7 @@ void TakeOut::PutBack(char* home, char* staging, size_t bytes) {
     }
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
+  return stay;
 }
 
 void TakeOut::Settle(core::Folio* folio, std::shared_ptr<Region> region,

@@ -20,6 +20,7 @@
 #define FARSWAP_CLIENT_PAGER_TAKE_OUT_H_
 
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -99,10 +100,18 @@ class TakeOut {
   // Takes over the staging if it says kYes.
   Captured Capture(core::Folio* folio, char* staging, bool keep);
   Captured CaptureLocked(Region* region, core::Folio* folio, char* staging);
-  void UndoCapture(Region* region, core::Folio* folio, char* staging,
+  // False: some pages stay captured, see StayCaptured.
+  bool UndoCapture(Region* region, core::Folio* folio, char* staging,
                    OpResult moved, bool new_slots);
-  // Puts back what a capture that failed had moved.
-  void PutBack(char* home, char* staging, size_t bytes);
+  // Puts back what a capture that failed had moved. Returns which pages stay
+  // in staging, as the program has moved their place away meanwhile.
+  std::bitset<kPagesPerPmd> PutBack(char* home, char* staging, size_t bytes);
+  // Of a folio only those pages were captured, and go on: the others are
+  // mapped, as folios of one page.
+  void StayCaptured(Region* region, core::Folio* folio, char* staging,
+                    const std::bitset<kPagesPerPmd>& pages);
+  // Accounts for pages that were captured.
+  void CapturedLocked(core::Folio* folio, char* staging, uint64_t pages);
 
   // Cuts an isolated folio into smaller ones, and takes those out.
   Step RunParts(core::Folio* folio, SteadyTime until, uint64_t* taken,

@@ -1,9 +1,37 @@
 // TakeOut: folios that go in parts.
+#include <errno.h>
+
 #include <utility>
 
 #include "client/pager/take_out.h"
+#include "common/log_raw.h"
 
 namespace farswap::pager {
+
+void TakeOut::StayCaptured(Region* region, core::Folio* folio, char* staging,
+                           const std::bitset<kPagesPerPmd>& pages) {
+  static const char zeros[kPageBytes] = {};
+  for (uint32_t i = 0; i < PagesOf(folio->order); ++i) {
+    if (pages.test(i)) continue;
+    core::Folio* const page =
+        shared_.folios.Allocate(0, folio->group, region, folio->index + i);
+    if (page == nullptr) DieRaw("no folio is left for a page that is moved");
+    page->mapped = true;
+    region->map().Set(page->index, 0, PageWord::Folio(page->id));
+    folio->group->LruAdd(page, /*active=*/false);
+    shared_.swap.PutEntries(folio->entry + i, 1);
+    // What is hashed and put is the folio, whole. EAGAIN: an event is unread.
+    OpResult filled{EAGAIN, 0};
+    while (filled.error == EAGAIN || filled.error == ENOMEM) {
+      filled =
+          shared_.space->CopyIn(staging + i * kPageBytes, zeros, kPageBytes);
+    }
+    if (!filled.ok() && filled.error != EEXIST) {
+      DieRaw("staging cannot be filled: errno %d", filled.error);
+    }
+  }
+  CapturedLocked(folio, staging, pages.count());
+}
 
 TakeOut::Step TakeOut::RunParts(core::Folio* folio, SteadyTime until,
                                 uint64_t* taken, bool keep) {

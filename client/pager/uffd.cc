@@ -312,6 +312,13 @@ bool Uffd::Settled(const char* at, size_t bytes) {
   return !MapEvents::Operation(&events_, at, bytes).refused();
 }
 
+bool Uffd::IsAllRead(size_t untold) {
+  if (tables_.HasUnread()) return false;
+  // What was read until now has been taken in once the gate was open.
+  const MapEvents::Operation operation(&events_, nullptr, 0);
+  return events_.count() == untold;
+}
+
 OpResult Uffd::Wake(char* at, size_t bytes) {
   uffdio_range range{U64(at), bytes};
   const int error = Ioctl(fd_, UFFDIO_WAKE, &range);

@@ -67,7 +67,11 @@ class Uffd final : public AddressSpace {
   bool IsChanging(const char* at, size_t bytes) override {
     return events_.IsChanging(at, bytes);
   }
+  bool IsMoving(const char* at, size_t bytes) override {
+    return events_.IsMoving(at, bytes);
+  }
   bool Settled(const char* at, size_t bytes) override;
+  bool IsAllRead(size_t untold) override;
   void Applied(const MapEvent& change) override { events_.Applied(change); }
 
  private:

@@ -33,8 +33,10 @@
  *  - It may munmap, mprotect, mlock and madvise (DONTNEED, FREE, REMOVE,
  *    HUGEPAGE, NOHUGEPAGE) parts of a region, from any thread. What is
  *    discarded reads as zeros; what is protected or locked stays local, and
- *    counts. It does not mremap them: what is remote is SIGBUS where it went.
- *    Nor does it mlockall.
+ *    counts. It may mremap them: they are far memory where they go to, and
+ *    farswap_region calls still name them by their offset; what is grown is
+ *    the program's own memory, and stays when the region is destroyed. It does
+ *    not mlockall.
  *  - It gives pages to the kernel to be copied within a call, as read, write,
  *    send and recv do. What the kernel keeps by reference is not safe:
  *    vmsplice and MSG_ZEROCOPY, and O_DIRECT or asynchronous I/O where the

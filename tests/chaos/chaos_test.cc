@@ -2,8 +2,9 @@
 // while the server is slow, answers nothing, or forgets everything. Every page
 // reads as what was last written, or raises SIGBUS under a lost server.
 //
-// 15 s a test; with FARSWAP_TEST_LONG=1 five minutes. FARSWAP_TEST_SEED=N
+// 10 s a test; with FARSWAP_TEST_LONG=1 five minutes. FARSWAP_TEST_SEED=N
 // repeats a run as far as threads can be repeated.
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -21,7 +22,6 @@
 #include <thread>
 #include <vector>
 
-#include "client/pager/hints.h"
 #include "tests/client/pager/pager_fixture.h"
 
 namespace farswap::pager {
@@ -40,7 +40,7 @@ constexpr int kStripes = 32;
 std::chrono::seconds Duration() {
   const bool is_long = std::getenv("FARSWAP_TEST_LONG") != nullptr &&
                        std::atoi(std::getenv("FARSWAP_TEST_LONG")) != 0;
-  return std::chrono::seconds(is_long ? 300 : 15);
+  return std::chrono::seconds(is_long ? 300 : 10);
 }
 
 uint64_t Seed() {
@@ -94,6 +94,7 @@ struct Stripe {
   std::array<Expected, kStripePages> pages;
   bool read_only = false;
   bool locked = false;
+  bool replaced = false;  // In part: it is several mappings.
 };
 
 class ChaosTest : public PagerTest {
@@ -113,9 +114,7 @@ class ChaosTest : public PagerTest {
   void Write(Stripe* stripe, uint64_t p, uint64_t stamp, bool lossy);
   void Discard(Stripe* stripe, uint64_t p, uint64_t count, int advice);
   void Replace(Stripe* stripe, uint64_t kept);
-  void Hint(std::mt19937_64& random, Stripe* stripe, bool lossy);
-  void DiscardByHint(Stripe* stripe, uint64_t offset, uint64_t p,
-                     uint64_t count);
+  void Move(Stripe* stripe);
   void SetProtection(Stripe* stripe, bool read_only);
   void SetLocked(Stripe* stripe, bool locked);
 
@@ -124,6 +123,7 @@ class ChaosTest : public PagerTest {
   std::atomic<bool> stop_{false};
   std::atomic<int> wrong_{0};
   std::atomic<int> sigbus_{0};
+  std::atomic<uint64_t> moves_{0};
   std::atomic<uint64_t> steps_{0};
 };
 
@@ -182,53 +182,28 @@ void ChaosTest::Replace(Stripe* stripe, uint64_t kept) {
            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (own == from) {
     for (uint64_t p = kept; p < kStripePages; ++p) stripe->pages[p] = {};
+    stripe->replaced = true;
     return;
   }
   if (own != MAP_FAILED) munmap(own, bytes);
   stripe->at = nullptr;  // Given up.
 }
 
-// What a hint may do without anybody's noticing, and discard. Stripes that are
-// elsewhere by now, or in part not the region's any more, are refused.
-void ChaosTest::Hint(std::mt19937_64& random, Stripe* stripe, bool lossy) {
-  Region* const region = regions_[0];
-  if (stripe->at < at_ || stripe->at >= at_ + region->length()) return;
-  const uint64_t p = random() % kStripePages;
-  const uint64_t count = std::min(1 + random() % 16, kStripePages - p);
-  const auto offset = static_cast<uint64_t>(stripe->at - at_) + p * kPageBytes;
-  const uint64_t bytes = count * kPageBytes;
-  Hints& hints = pager_->hints();
-  switch (random() % 4) {
-    case 0:
-      hints.Prefetch(region, offset, bytes).IgnoreError();
-      return;
-    case 1:
-      hints.Cold(region, offset, bytes).IgnoreError();
-      return;
-    case 2:
-      // For a while only, as it is charged. Not under a lost server: a page
-      // that is lost cannot be pinned.
-      if (lossy) return;
-      hints.Pin(region, offset, bytes).IgnoreError();
-      for (int i = 0; i < 4; ++i) Check(stripe, p, lossy);
-      hints.Unpin(region, offset, bytes).IgnoreError();
-      return;
-    default:
-      DiscardByHint(stripe, offset, p, count);
-  }
-}
-
-void ChaosTest::DiscardByHint(Stripe* stripe, uint64_t offset, uint64_t p,
-                              uint64_t count) {
-  if (stripe->locked) return;
-  const absl::Status done =
-      pager_->hints().Discard(regions_[0], offset, count * kPageBytes);
-  for (uint64_t i = p; i < p + count; ++i) {
-    if (done.ok()) {
-      stripe->pages[i] = {};
-    } else {
-      stripe->pages[i].freed = true;  // Or not.
-    }
+// To where the kernel likes, which is likely where others have just left.
+void ChaosTest::Move(Stripe* stripe) {
+  if (stripe->locked || stripe->replaced) return;
+  void* const room = mmap(nullptr, kStripeBytes, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) return;
+  void* const to = mremap(stripe->at, kStripeBytes, kStripeBytes,
+                          MREMAP_MAYMOVE | MREMAP_FIXED, room);
+  if (to == room) {
+    stripe->at = static_cast<char*>(to);
+    ++moves_;
+  } else if (errno == EFAULT) {
+    munmap(room, kStripeBytes);  // It is several mappings.
+  } else {
+    ++wrong_;
   }
 }
 
@@ -266,13 +241,12 @@ void ChaosTest::Step(std::mt19937_64& random, Stripe* stripe, bool lossy) {
     case 5:
       if (random() % 16 == 0) Replace(stripe, random() % kStripePages);
       return;
+    case 7:
+      return Move(stripe);
     case 6:
       madvise(stripe->at, kStripeBytes,
               random() % 2 == 0 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
       return;
-    case 8:
-    case 9:
-      return Hint(random, stripe, lossy);
     default:
       if (random() % 2 == 0) {
         Write(stripe, p, random() | 1, lossy);
@@ -340,11 +314,15 @@ void ChaosTest::Run(bool lossy) {
   director.join();
   for (std::thread& thread : threads) thread.join();
   const PagerStats stats = pager_->Stats();
-  std::printf("%llu steps, %llu faults, %d SIGBUS, %llu pages lost\n",
-              static_cast<unsigned long long>(steps_.load()),
-              static_cast<unsigned long long>(stats.faults), sigbus_.load(),
-              static_cast<unsigned long long>(stats.pages_lost));
+  std::printf(
+      "%llu steps, %llu moves, %llu faults, %d SIGBUS, %llu pages lost, "
+      "%d wrong\n",
+      static_cast<unsigned long long>(steps_.load()),
+      static_cast<unsigned long long>(moves_.load()),
+      static_cast<unsigned long long>(stats.faults), sigbus_.load(),
+      static_cast<unsigned long long>(stats.pages_lost), wrong_.load());
   EXPECT_EQ(wrong_, 0);
+  EXPECT_GT(moves_, 100u);
   EXPECT_GT(stats.faults, 100u);
   EXPECT_GT(stats.swpin_bytes, 0u);
 }

@@ -74,9 +74,13 @@ class FaultyAddressSpace final : public AddressSpace {
   bool IsChanging(const char* at, size_t bytes) override {
     return real_.IsChanging(at, bytes);
   }
+  bool IsMoving(const char* at, size_t bytes) override {
+    return real_.IsMoving(at, bytes);
+  }
   bool Settled(const char* at, size_t bytes) override {
     return real_.Settled(at, bytes);
   }
+  bool IsAllRead(size_t untold) override { return real_.IsAllRead(untold); }
   void Applied(const MapEvent& change) override { real_.Applied(change); }
 
  private:

@@ -8,42 +8,12 @@
 #include <thread>
 #include <vector>
 
-#include "tests/client/pager/pager_fixture.h"
+#include "tests/client/pager/map_fixture.h"
 
 namespace farswap::pager {
 namespace {
 
-class MapChangesTest : public PagerTest {
- protected:
-  // Pages `first` .. `first + count` hold their number, plus `salt`.
-  static void Fill(char* at, uint64_t first, uint64_t count,
-                   uint64_t salt = 0) {
-    for (uint64_t p = first; p < first + count; ++p) {
-      FillPage(at + p * kPageBytes, p + salt);
-    }
-  }
-  static void ExpectFilled(const char* at, uint64_t first, uint64_t count,
-                           uint64_t salt = 0) {
-    for (uint64_t p = first; p < first + count; ++p) {
-      ASSERT_TRUE(PageIs(at + p * kPageBytes, p + salt)) << "page " << p;
-    }
-  }
-  static void ExpectZeros(const char* at, uint64_t first, uint64_t count) {
-    static const char zeros[kPageBytes] = {};
-    for (uint64_t p = first; p < first + count; ++p) {
-      ASSERT_EQ(std::memcmp(at + p * kPageBytes, zeros, kPageBytes), 0)
-          << "page " << p;
-    }
-  }
-  // Events are applied some time after they were read.
-  bool EventuallyRemote(uint64_t bytes) {
-    return Eventually([&] { return pager_->Stats().remote_bytes == bytes; });
-  }
-  static int Discard(char* at, uint64_t first, uint64_t count,
-                     int advice = MADV_DONTNEED) {
-    return madvise(at + first * kPageBytes, count * kPageBytes, advice);
-  }
-};
+using MapChangesTest = MapFixture;
 
 TEST_F(MapChangesTest, DiscardedPagesAreZerosWhereverTheyWere) {
   Start(32 * kMiB);
@@ -173,56 +143,6 @@ TEST_F(MapChangesTest, WhatIsMappedIntoAHoleIsTheProgramsOwn) {
   regions_.clear();
   ExpectFilled(at, 1000, 1000, /*salt=*/55);
   munmap(hole, 1000 * kPageBytes);
-}
-
-TEST_F(MapChangesTest, MovedPagesAreRightOrSigbusNeverZeros) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(32 * kMiB);
-  Fill(at, 0, 8192);
-  char* const room = static_cast<char*>(
-      mmap(nullptr, 4 * kMiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  ASSERT_NE(room, MAP_FAILED);
-  char* const to = room + 3 * kPageBytes;
-  // Half of them were touched last, and are local.
-  ExpectFilled(at, 5350, 350);
-  ASSERT_EQ(mremap(at + 5000 * kPageBytes, 700 * kPageBytes, 700 * kPageBytes,
-                   MREMAP_MAYMOVE | MREMAP_FIXED, to),
-            to);
-  uint64_t right = 0;
-  uint64_t sigbus = 0;
-  for (uint64_t p = 0; p < 700; ++p) {
-    if (!IsReadable(to + p * kPageBytes)) {
-      ++sigbus;
-    } else {
-      ASSERT_TRUE(PageIs(to + p * kPageBytes, 5000 + p)) << "page " << p;
-      ++right;
-    }
-  }
-  EXPECT_GT(right, 0u);
-  EXPECT_GT(sigbus, 0u);
-  ExpectFilled(at, 0, 5000);
-  ExpectFilled(at, 5700, 2492);
-  munmap(room, 4 * kMiB);
-}
-
-TEST_F(MapChangesTest, ANewRegionWhereOneWasMovedFrom) {
-  Start(8 * kMiB);
-  for (int i = 0; i < 50; ++i) {
-    char* const at = AddRegion(2 * kMiB);
-    FillPage(at, i);
-    void* const room =
-        mmap(nullptr, 2 * kMiB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ASSERT_NE(room, MAP_FAILED);
-    void* const moved =
-        mremap(at, 2 * kMiB, 2 * kMiB, MREMAP_MAYMOVE | MREMAP_FIXED, room);
-    ASSERT_EQ(moved, room);
-    // Likely at the same addresses.
-    char* const again = AddRegion(2 * kMiB);
-    FillPage(again, 1000 + i);
-    pager_->PageOut(regions_.back()).IgnoreError();
-    ASSERT_TRUE(PageIs(again, 1000 + i));
-    munmap(moved, 2 * kMiB);
-  }
 }
 
 TEST_F(MapChangesTest, ProtectedAndLockedPagesComeAndStay) {

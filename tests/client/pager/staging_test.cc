@@ -30,7 +30,9 @@ class CountingSpace final : public AddressSpace {
   OpResult DropTable(char*) override { return {0, kPmdBytes}; }
   bool IsHuge(const char*) override { return true; }
   bool IsChanging(const char*, size_t) override { return false; }
+  bool IsMoving(const char*, size_t) override { return false; }
   bool Settled(const char*, size_t) override { return true; }
+  bool IsAllRead(size_t) override { return true; }
   void Applied(const MapEvent&) override {}
   int zaps = 0;
 };
