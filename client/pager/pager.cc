@@ -1,89 +1,20 @@
 #include "client/pager/pager.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
-#include "absl/strings/str_cat.h"
-#include "client/pager/fault_path.h"
-#include "client/pager/forget.h"
-#include "client/pager/hints.h"
-#include "client/pager/map_changes.h"
-#include "client/pager/mapping.h"
-#include "client/pager/reclaim.h"
-#include "client/pager/shared.h"
-#include "client/pager/uffd.h"
-#include "client/pager/workers.h"
+#include "client/pager/pager_impl.h"
 #include "common/log_raw.h"
 
 namespace farswap::pager {
 namespace {
 
-absl::Status CheckLimit(uint64_t limit_bytes) {
-  if (limit_bytes >= kMinGroupBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("a local limit of ", limit_bytes,
-                   " bytes makes no progress; give at least ",
-                   kMinGroupBytes >> 20, " MiB"));
-}
-
 // For the goodbyes at the end: giving clusters back, closing the session.
 constexpr std::chrono::seconds kShutdownWait{2};
-// For a change of the map that has happened to be told: the reader never waits.
-constexpr std::chrono::seconds kVacateWait{10};
 
 }  // namespace
-
-class Pager::Impl final : public Workers::Handler {
- public:
-  absl::Status Init(const PagerOptions& options,
-                    std::unique_ptr<remote::Transport> transport,
-                    const Wrap& wrap);
-  void Shutdown();
-
-  absl::StatusOr<Group*> CreateGroup(uint64_t limit_bytes, Group* parent);
-  absl::Status DestroyGroup(Group* group);
-  absl::Status SetGroupLimit(Group* group, uint64_t limit_bytes);
-  absl::Status SetGroupSwapLimit(Group* group, uint64_t limit_bytes);
-  absl::StatusOr<Region*> CreateRegion(Group* group,
-                                       const RegionOptions& options);
-  absl::Status DestroyRegion(Region* region);
-  absl::StatusOr<uint64_t> PageOut(Region* region);
-  Hints& hints() { return *hints_; }
-  PagerStats Stats() const;
-  bool IsIdle() const;
-  void CheckInvariants() const;
-
- private:
-  void Serve(const Fault& fault, SteadyTime read_at) override;
-  void QueueChange(const MapEvent& change) override { changes_->Queue(change); }
-  void ApplyChanges() override { changes_->Apply(); }
-  [[noreturn]] void DieOfOwnFault(const Fault& fault) const;
-  std::shared_ptr<Group> FindGroup(const Group* group);
-  std::shared_ptr<Group> FindGroupLocked(const Group* group)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Nothing that the program did to the region's map is to be told.
-  bool IsSettled(const Region* region) const;
-
-  std::unique_ptr<Uffd> uffd_;
-  std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
-  Shared shared_;
-  std::unique_ptr<MapChanges> changes_;
-  std::unique_ptr<Reclaim> reclaim_;
-  std::unique_ptr<FaultPath> faults_;
-  std::unique_ptr<Hints> hints_;
-  std::unique_ptr<Workers> workers_;
-  std::vector<int> transport_tids_;
-
-  mutable Mutex mu_;
-  std::vector<std::shared_ptr<Group>> groups_ ABSL_GUARDED_BY(mu_);
-};
 
 absl::Status Pager::Impl::Init(const PagerOptions& options,
                                std::unique_ptr<remote::Transport> transport,
@@ -146,174 +77,6 @@ void Pager::Impl::DieOfOwnFault(const Fault& fault) const {
       "thread %u faults at %p, in far memory or staging, where it must not: "
       "a bug in the library, or a program's callback on its threads",
       fault.tid, static_cast<void*>(fault.address));
-}
-
-absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes,
-                                                Group* parent) {
-  const absl::Status enough = CheckLimit(limit_bytes);
-  if (!enough.ok()) return enough;
-  // Held on, so that the group above does not go meanwhile.
-  MutexLock lock(&mu_);
-  const std::shared_ptr<Group> above = FindGroupLocked(parent);
-  if (parent != nullptr && above == nullptr) {
-    return absl::InvalidArgumentError("there is no such group to be below");
-  }
-  if (above != nullptr && above->depth() == Group::kMaxDepth) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "groups are at most ", Group::kMaxDepth, " deep: give one above"));
-  }
-  auto group =
-      std::make_shared<Group>(&shared_.folios, limit_bytes / kPageBytes, above);
-  reclaim_->AddGroup(group);
-  groups_.push_back(group);
-  return group.get();
-}
-
-absl::Status Pager::Impl::DestroyGroup(Group* group) {
-  if (FindGroup(group) == nullptr) {
-    return absl::InvalidArgumentError("there is no such group");
-  }
-  if (shared_.regions.HasGroup(group)) {
-    return absl::FailedPreconditionError("a region of the group is left");
-  }
-  MutexLock lock(&mu_);
-  if (absl::c_any_of(groups_,
-                     [&](const auto& g) { return g->parent() == group; })) {
-    return absl::FailedPreconditionError("a group below the group is left");
-  }
-  reclaim_->RemoveGroup(group);
-  std::erase_if(groups_, [&](const auto& g) { return g.get() == group; });
-  return absl::OkStatus();
-}
-
-absl::Status Pager::Impl::SetGroupLimit(Group* group, uint64_t limit_bytes) {
-  const std::shared_ptr<Group> held = FindGroup(group);
-  if (held == nullptr) {
-    return absl::InvalidArgumentError("there is no such group");
-  }
-  const absl::Status enough = CheckLimit(limit_bytes);
-  if (!enough.ok()) return enough;
-  if (!held->TrySetLimit(limit_bytes / kPageBytes)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a local limit of ", limit_bytes, " bytes is too small beside the ",
-        held->pinned() * kPageBytes, " that are pinned; unpin some, or give ",
-        "8 MiB, or a sixteenth of it, more than they are"));
-  }
-  reclaim_->Kick();
-  return absl::OkStatus();
-}
-
-absl::Status Pager::Impl::SetGroupSwapLimit(Group* group,
-                                            uint64_t limit_bytes) {
-  const std::shared_ptr<Group> held = FindGroup(group);
-  if (held == nullptr) {
-    return absl::InvalidArgumentError("there is no such group");
-  }
-  held->SetSwapLimit(limit_bytes == 0
-                         ? Group::kNoLimit
-                         : AlignUp(limit_bytes, kPageBytes) / kPageBytes);
-  reclaim_->Kick();
-  return absl::OkStatus();
-}
-
-std::shared_ptr<Group> Pager::Impl::FindGroup(const Group* group) {
-  MutexLock lock(&mu_);
-  return FindGroupLocked(group);
-}
-
-std::shared_ptr<Group> Pager::Impl::FindGroupLocked(const Group* group) {
-  for (const auto& g : groups_) {
-    if (g.get() == group) return g;
-  }
-  return nullptr;
-}
-
-absl::StatusOr<Region*> Pager::Impl::CreateRegion(
-    Group* group, const RegionOptions& options) {
-  const std::shared_ptr<Group> owner = FindGroup(group);
-  if (owner == nullptr) {
-    return absl::InvalidArgumentError("there is no such group");
-  }
-  // 47 bits of addresses, and room to align.
-  if (options.bytes == 0 || options.bytes > (uint64_t{1} << 46)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a region of ", options.bytes, " bytes: give 1 byte to 64 TiB"));
-  }
-  const uint64_t bytes = AlignUp(options.bytes, kPmdBytes);
-  char* const at = MapAligned(bytes);
-  if (at == nullptr) {
-    return absl::ResourceExhaustedError("no address space for the region");
-  }
-  // The addresses may be some that the program has just unmapped.
-  const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
-  while (!shared_.regions.PiecesIn(at, at + bytes).empty() ||
-         !shared_.space->Settled(at, bytes)) {
-    if (std::chrono::steady_clock::now() > until) {
-      munmap(at, bytes);
-      return absl::UnavailableError("the region's addresses are not free yet");
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-    changes_->Apply();
-  }
-  // Found before it faults.
-  Region* const region =
-      shared_.regions.Add(std::make_unique<Region>(at, bytes, owner, options));
-  const absl::Status status = uffd_->Register(at, bytes);
-  if (!status.ok()) {
-    std::vector<RegionTable::Piece> pieces;
-    shared_.regions.Remove(region, &pieces);
-    munmap(at, bytes);
-    return status;
-  }
-  return region;
-}
-
-bool Pager::Impl::IsSettled(const Region* region) const {
-  return absl::c_all_of(
-      shared_.regions.PiecesOf(region), [this](const auto& piece) {
-        return shared_.space->Settled(piece.start, piece.pages() * kPageBytes);
-      });
-}
-
-absl::Status Pager::Impl::DestroyRegion(Region* region) {
-  if (shared_.regions.Hold(region) == nullptr) {
-    return absl::InvalidArgumentError("there is no such region");
-  }
-  // What the program did to it before is done first, wherever it is.
-  const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
-  while (!IsSettled(region) && std::chrono::steady_clock::now() < until) {
-    changes_->Apply();
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-  }
-  std::vector<RegionTable::Piece> pieces;
-  const std::shared_ptr<Region> dead = shared_.regions.Remove(region, &pieces);
-  if (dead == nullptr) {
-    return absl::InvalidArgumentError("there is no such region");
-  }
-  // Nobody finds it any more, and who found it before sees that it is dead.
-  dead->Kill();
-  shared_.locks.Barrier();
-  reclaim_->DropKeptOf(dead.get());
-  // The memory first, then its charge.
-  for (const RegionTable::Piece& piece : pieces) {
-    shared_.space->Unmap(piece.start,
-                         static_cast<size_t>(piece.end - piece.start));
-  }
-  Forget forget(&shared_);
-  dead->map().ForEachBlock([&](uint64_t block) {
-    if (block >= dead->blocks()) return;
-    forget.Range(dead.get(), block * kPagesPerPmd, kPagesPerPmd, PageWord());
-  });
-  return absl::OkStatus();
-}
-
-absl::StatusOr<uint64_t> Pager::Impl::PageOut(Region* region) {
-  const std::shared_ptr<Region> keep = shared_.regions.Hold(region);
-  if (keep == nullptr) {
-    return absl::InvalidArgumentError("there is no such region");
-  }
-  const uint64_t pages = region->length() / kPageBytes;
-  return reclaim_->TakeOutRange(region, 0, pages) * kPageBytes;
 }
 
 PagerStats Pager::Impl::Stats() const {
