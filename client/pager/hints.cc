@@ -61,6 +61,11 @@ absl::Status TooMuch(const core::MemoryGroup& group) {
       "rest: 8 MiB, or a sixteenth of it"));
 }
 
+absl::Status Unmapped() {
+  return absl::InvalidArgumentError(
+      "a page of the range was unmapped by the program");
+}
+
 absl::Status Late() {
   return absl::AbortedError(
       "a folio of the range was in use until the fault deadline: on its way "
@@ -194,6 +199,7 @@ absl::Status Hints::PinBlock(Region* region, uint64_t first, uint64_t end,
     if (status.ok()) status = Sharpen(region, first, until);
     if (status.ok()) status = Sharpen(region, end, until);
     if (!status.ok()) return status;
+    if (HasHole(region, first, end)) return Unmapped();
     const Group::Pin result = PinMapped(region, first, end, pinned);
     if (result == Group::Pin::kDone) return absl::OkStatus();
     if (result == Group::Pin::kNoRoom) return TooMuch(*region->group());
@@ -202,10 +208,31 @@ absl::Status Hints::PinBlock(Region* region, uint64_t first, uint64_t end,
   }
 }
 
+bool Hints::HasHole(Region* region, uint64_t first, uint64_t end) {
+  MutexLock lock(shared_.LockOf(region, first));
+  for (uint64_t p = first; p < end; ++p) {
+    if (region->map().Get(p).kind() == PageWord::Kind::kHole) return true;
+  }
+  return false;
+}
+
+bool Hints::IsChangingLocked(Region* region, uint64_t first,
+                             uint64_t end) const {
+  while (first < end) {
+    const uint64_t run = region->RunAt(first, end - first);
+    const char* const at = region->AddressOf(first);
+    if (shared_.space->IsChanging(at, run * kPageBytes)) return true;
+    first += run;
+  }
+  return false;
+}
+
 core::MemoryGroup::Pin Hints::PinMapped(Region* region, uint64_t first,
                                         uint64_t end,
                                         std::vector<Pages>* pinned) {
   MutexLock lock(shared_.LockOf(region, first));
+  // What the map says is about to change.
+  if (IsChangingLocked(region, first, end)) return Group::Pin::kBusy;
   Group::Pin result = Group::Pin::kDone;
   for (uint64_t p = first; p < end;) {
     core::Folio* const folio = FolioOfLocked(region, p);
@@ -307,8 +334,7 @@ absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end,
     }
     // What is there now is not ours to discard.
     if (region->map().Get(p).kind() == PageWord::Kind::kHole) {
-      return absl::InvalidArgumentError(
-          "a page of the range was unmapped by the program");
+      return Unmapped();
     }
   }
   // Run by run, where the program moved some.

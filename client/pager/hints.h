@@ -48,7 +48,8 @@ class Hints {
   // Brings the range in and keeps it there: it counts against the group's
   // limit, and is never taken out. Pins do not nest. ResourceExhausted if the
   // limit would leave the rest of the group too little (MemoryGroup::
-  // CanPin), DataLoss if a page is lost, Aborted if a folio is not to be
+  // CanPin), InvalidArgument if the program has unmapped a page, DataLoss if a
+  // page is lost, Aborted if a folio is not to be
   // had (on its way, in I/O) within the fault deadline: then none of what was
   // not pinned before is.
   absl::Status Pin(Region* region, uint64_t offset, uint64_t bytes);
@@ -97,6 +98,11 @@ class Hints {
   uint64_t CountUnpinned(Region* region, uint64_t first, uint64_t end);
   absl::Status PinBlock(Region* region, uint64_t first, uint64_t end,
                         SteadyTime until, std::vector<Pages>* pinned);
+  // Whether a page of [first, end), of one block, is no more the region's.
+  bool HasHole(Region* region, uint64_t first, uint64_t end);
+  // Whether a change of the program's map, read and not applied, is about a
+  // page of [first, end). REQUIRES: their block's lock.
+  bool IsChangingLocked(Region* region, uint64_t first, uint64_t end) const;
   // Pins what is mapped; kBusy if not all could be.
   Group::Pin PinMapped(Region* region, uint64_t first, uint64_t end,
                        std::vector<Pages>* pinned);

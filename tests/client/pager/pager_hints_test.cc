@@ -1,7 +1,10 @@
 // Hints on ranges: what is pinned stays, what is cold goes, what is prefetched
 // is there before a touch.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <random>
 #include <thread>
 #include <vector>
@@ -144,6 +147,26 @@ TEST_F(HintsTest, APinOfALostPageLeavesNothingPinned) {
   EXPECT_EQ(hints().Pin(region(), 0, 4 * kMiB).code(),
             absl::StatusCode::kDataLoss);
   EXPECT_EQ(pager_->Stats().pinned_bytes, 0u);
+}
+
+// With a deadline of 30 s: to wait for such a page would be to wait for ever.
+TEST_F(HintsTest, WhatTheProgramMadeItsOwnIsNotPinned) {
+  Start(64 * kMiB);
+  char* const at = Filled(4 * kMiB);
+  ASSERT_EQ(mmap(at + kMiB, kPageBytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+            at + kMiB);
+  at[kMiB] = 1;
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(hints().Pin(region(), kMiB, 2 * kPageBytes)));
+  EXPECT_LT(std::chrono::steady_clock::now() - before,
+            std::chrono::seconds(20));
+  EXPECT_EQ(group_->pinned(), 0u);
+  EXPECT_EQ(at[kMiB], 1);
+  ExpectFilled(at, 0, kMiB / kPageBytes);
+  // The fixture counts what is left.
+  munmap(at + kMiB, kPageBytes);
 }
 
 TEST_F(HintsTest, ARegionGoesWithItsPins) {
