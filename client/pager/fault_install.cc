@@ -85,9 +85,10 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
       step = kPageBytes;
       continue;
     }
-    const bool moving = shared_.space->IsMoving(home + at, kPageBytes);
     const bool gone = shared_.space->IsChanging(home + at, kPageBytes);
-    service->partial |= moving;
+    // Asked afterwards: a move that is read in between is no discard.
+    service->partial |=
+        gone && shared_.space->IsMoving(home + at, kPageBytes);
     const bool wait = !gone && Passes(copied.error) &&
                       std::chrono::steady_clock::now() < service->deadline;
     if (wait) {

@@ -285,9 +285,9 @@ bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
 
 FaultPath::Turn FaultPath::ProvePresent(Service* service) {
   Region* const region = service->region;
-  char* const at = region->AddressOf(service->page);
   MutexLock lock(shared_.LockOf(region, service->page));
-  if (region->dead() ||
+  char* const at = region->AddressOf(service->page);
+  if (region->dead() || at != PageAt(service->fault.fault.address) ||
       region->map().Get(service->page).kind() != PageWord::Kind::kFolio) {
     return Turn::kAgain;
   }
@@ -297,13 +297,13 @@ FaultPath::Turn FaultPath::ProvePresent(Service* service) {
     (void)shared_.space->Wake(at, kPageBytes);
     return Turn::kDone;
   }
+  // Unmapped or moved, and nobody has read of it yet.
+  if (!shared_.space->Settled(at, kPageBytes)) return Turn::kAgain;
   if (region->map().GetBlock(service->page / kPagesPerPmd).discarded()) {
     // The program's discard came after the page was mapped anew.
     forget_.RangeLocked(region, service->page, 1, PageWord());
     return Turn::kAgain;
   }
-  // Unmapped, and nobody has read of it yet.
-  if (!shared_.space->Settled(at, kPageBytes)) return Turn::kAgain;
   // Its bytes are gone, and nothing told us: zeros would be a guess.
   service->error = absl::DataLossError(
       "the page is not where it was put: the program discarded or remapped a "
@@ -313,14 +313,14 @@ FaultPath::Turn FaultPath::ProvePresent(Service* service) {
 
 FaultPath::Turn FaultPath::Repoison(Service* service) {
   Region* const region = service->region;
-  char* const at = region->AddressOf(service->page);
   MutexLock lock(shared_.LockOf(region, service->page));
-  // Its marker is gone, or was never set for want of memory.
-  if (!region->dead()) {
-    PoisonOrWake(at, kPageBytes);
-  } else {
-    (void)shared_.space->Wake(at, kPageBytes);
+  char* const at = region->AddressOf(service->page);
+  if (region->dead() || at != PageAt(service->fault.fault.address)) {
+    WakeFault(*service);
+    return Turn::kDone;
   }
+  // Its marker is gone, or was never set for want of memory.
+  PoisonOrWake(at, kPageBytes);
   return Turn::kDone;
 }
 

@@ -222,14 +222,13 @@ std::bitset<kPagesPerPmd> TakeOut::PutBack(char* home, char* staging,
       step = kPageBytes;
       continue;
     }
-    // Its new place is known once the move is applied: the slot keeps it.
-    if (shared_.space->IsMoving(home + at, kPageBytes)) {
-      stay.set(at / kPageBytes);
-      at += kPageBytes;
-      continue;
-    }
-    // What the program discarded or unmapped meanwhile goes with the staging.
     if (shared_.space->IsChanging(home + at, kPageBytes)) {
+      // The new place of what moves is known once that is applied: the slot
+      // keeps it. What was discarded or unmapped goes with the staging. Asked
+      // in this order: a move that is read in between is no discard.
+      if (shared_.space->IsMoving(home + at, kPageBytes)) {
+        stay.set(at / kPageBytes);
+      }
       at += kPageBytes;
       continue;
     }

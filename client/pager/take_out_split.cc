@@ -19,7 +19,7 @@ void TakeOut::StayCaptured(Region* region, core::Folio* folio, char* staging,
     page->mapped = true;
     region->map().Set(page->index, 0, PageWord::Folio(page->id));
     folio->group->LruAdd(page, /*active=*/false);
-    shared_.swap.PutEntries(folio->entry + i, 1);
+    shared_.swap.PutEntries(folio->entry + i, 1, folio->group);
     // What is hashed and put is the folio, whole. EAGAIN: an event is unread.
     OpResult filled{EAGAIN, 0};
     while (filled.error == EAGAIN || filled.error == ENOMEM) {

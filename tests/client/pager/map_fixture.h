@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "common/units.h"
 #include "tests/client/pager/pager_fixture.h"
 
 namespace farswap::pager {
@@ -39,6 +40,21 @@ class MapFixture : public PagerTest {
   static int Discard(char* at, uint64_t first, uint64_t count,
                      int advice = MADV_DONTNEED) {
     return madvise(at + first * kPageBytes, count * kPageBytes, advice);
+  }
+  // Address space that is free for `pages`, `skew` pages past a block's start.
+  // It is not given back: others may live in what was moved on from there.
+  static char* Room(uint64_t pages, uint64_t skew) {
+    const size_t bytes = (pages + 1024) * kPageBytes;
+    auto* const room = static_cast<char*>(
+        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    EXPECT_NE(room, MAP_FAILED);
+    const auto at = reinterpret_cast<uint64_t>(room);
+    return room + (AlignUp(at, kPmdBytes) - at) + skew * kPageBytes;
+  }
+  static char* MoveTo(char* from, uint64_t pages, char* to, int flags = 0) {
+    return static_cast<char*>(
+        mremap(from, pages * kPageBytes, pages * kPageBytes,
+               MREMAP_MAYMOVE | MREMAP_FIXED | flags, to));
   }
 };
 

@@ -19,25 +19,10 @@ namespace {
 
 class MapMovesTest : public MapFixture {
  protected:
-  // Address space that is free for `pages`, `skew` pages past a block's start.
-  // It is not given back: others may live in what was moved on from there.
-  char* Room(uint64_t pages, uint64_t skew) {
-    const size_t bytes = (pages + 1024) * kPageBytes;
-    auto* const room = static_cast<char*>(
-        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    EXPECT_NE(room, MAP_FAILED);
-    const auto at = reinterpret_cast<uint64_t>(room);
-    return room + (AlignUp(at, kPmdBytes) - at) + skew * kPageBytes;
-  }
   // False: somebody is there.
   static bool Reserve(char* at, uint64_t pages) {
     return mmap(at, pages * kPageBytes, PROT_NONE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at;
-  }
-  static char* MoveTo(char* from, uint64_t pages, char* to, int flags = 0) {
-    return static_cast<char*>(
-        mremap(from, pages * kPageBytes, pages * kPageBytes,
-               MREMAP_MAYMOVE | MREMAP_FIXED | flags, to));
   }
   static char* MoveAnywhere(char* from, uint64_t pages) {
     // Not in place: where it may not stay it goes.
