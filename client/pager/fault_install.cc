@@ -87,8 +87,7 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
     }
     const bool gone = shared_.space->IsChanging(home + at, kPageBytes);
     // Asked afterwards: a move that is read in between is no discard.
-    service->partial |=
-        gone && shared_.space->IsMoving(home + at, kPageBytes);
+    service->partial |= gone && shared_.space->IsMoving(home + at, kPageBytes);
     const bool wait = !gone && Passes(copied.error) &&
                       std::chrono::steady_clock::now() < service->deadline;
     if (wait) {

@@ -17,10 +17,6 @@ namespace {
 // How long one attempt waits for staging. Long enough to see a 2 MiB put done
 // (about 1 ms).
 constexpr std::chrono::milliseconds kMoment{2};
-// How long pages that could not all be taken are tried to be put back: while
-// an event of the program's is unread the kernel refuses it, and the reader
-// never waits; memory for page tables may take longer.
-constexpr std::chrono::seconds kPutBackWait{60};
 
 }  // namespace
 

@@ -21,6 +21,7 @@
 
 #include <atomic>
 #include <bitset>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -77,6 +78,12 @@ class TakeOut {
   void RehomeAll();
 
  private:
+  // How long pages that could not all be taken are tried to be put back, and
+  // staging to be filled: while an event of the program's is unread the kernel
+  // refuses it, and the reader never waits; memory for page tables may take
+  // longer.
+  static constexpr std::chrono::seconds kPutBackWait{60};
+
   class WriteBack;
   enum class Captured {
     kYes,
@@ -110,6 +117,8 @@ class TakeOut {
   // mapped, as folios of one page.
   void StayCaptured(Region* region, core::Folio* folio, char* staging,
                     const std::bitset<kPagesPerPmd>& pages);
+  // Staging holds a page of zeros there, unless one is there.
+  void FillStaging(char* page);
   // Accounts for pages that were captured.
   void CapturedLocked(core::Folio* folio, char* staging, uint64_t pages);
 

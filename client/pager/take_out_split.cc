@@ -1,6 +1,8 @@
 // TakeOut: folios that go in parts.
 #include <errno.h>
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "client/pager/take_out.h"
@@ -10,7 +12,6 @@ namespace farswap::pager {
 
 void TakeOut::StayCaptured(Region* region, core::Folio* folio, char* staging,
                            const std::bitset<kPagesPerPmd>& pages) {
-  static const char zeros[kPageBytes] = {};
   for (uint32_t i = 0; i < PagesOf(folio->order); ++i) {
     if (pages.test(i)) continue;
     core::Folio* const page =
@@ -20,17 +21,24 @@ void TakeOut::StayCaptured(Region* region, core::Folio* folio, char* staging,
     region->map().Set(page->index, 0, PageWord::Folio(page->id));
     folio->group->LruAdd(page, /*active=*/false);
     shared_.swap.PutEntries(folio->entry + i, 1, folio->group);
-    // What is hashed and put is the folio, whole. EAGAIN: an event is unread.
-    OpResult filled{EAGAIN, 0};
-    while (filled.error == EAGAIN || filled.error == ENOMEM) {
-      filled =
-          shared_.space->CopyIn(staging + i * kPageBytes, zeros, kPageBytes);
-    }
-    if (!filled.ok() && filled.error != EEXIST) {
-      DieRaw("staging cannot be filled: errno %d", filled.error);
-    }
+    // What is hashed and put is the folio, whole.
+    FillStaging(staging + i * kPageBytes);
   }
   CapturedLocked(folio, staging, pages.count());
+}
+
+void TakeOut::FillStaging(char* page) {
+  static const char zeros[kPageBytes] = {};
+  const SteadyTime until = std::chrono::steady_clock::now() + kPutBackWait;
+  for (;;) {
+    const OpResult filled = shared_.space->CopyIn(page, zeros, kPageBytes);
+    if (filled.ok() || filled.error == EEXIST) return;
+    const bool passes = filled.error == EAGAIN || filled.error == ENOMEM;
+    if (!passes || std::chrono::steady_clock::now() > until) {
+      DieRaw("staging cannot be filled: errno %d", filled.error);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
 }
 
 TakeOut::Step TakeOut::RunParts(core::Folio* folio, SteadyTime until,
