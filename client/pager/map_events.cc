@@ -12,10 +12,8 @@
 namespace farswap::pager {
 namespace {
 
-// How long the reader waits for one ioctl: turns, not time, for the process may
-// be stopped. First it yields, then each turn is a millisecond at least.
+// First the reader yields, then each of its turns is a millisecond at least.
 constexpr int kYields = 10000;
-constexpr int kMostTurns = kYields + 60000;
 
 bool Overlap(const char* start, const char* end, const char* at, size_t bytes) {
   return start < at + bytes && at < end;
@@ -52,11 +50,13 @@ void MapEvents::Close() {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     // The program would hang in its next change of the map, without a word.
-    if (turn == kMostTurns) {
+    if (turn == kYields + patience_) {
       DieRaw(
           "an operation on far memory does not end: %d under way, sleeper "
-          "%llu",
-          operations_.load(), static_cast<unsigned long long>(sleeper));
+          "%llu, %zu changes untold; has the program unmapped, or mapped over, "
+          "what is not its own (the stack of a thread)?",
+          operations_.load(), static_cast<unsigned long long>(sleeper),
+          count());
     }
   }
 }

@@ -51,7 +51,11 @@ struct MapEvent {
 
 class MapEvents {
  public:
-  MapEvents() = default;
+  // How long the reader waits for one ioctl, in turns of a millisecond at
+  // least: not in time, for the process may be stopped.
+  static constexpr int kPatience = 60000;
+
+  explicit MapEvents(int patience = kPatience) : patience_(patience) {}
   MapEvents(const MapEvents&) = delete;
   MapEvents& operator=(const MapEvents&) = delete;
 
@@ -132,7 +136,7 @@ class MapEvents {
 
   // --- the reader ---
   // Waits until no operation is under way (each is an ioctl) and keeps further
-  // ones out until Open. Dies if one does not end in a minute.
+  // ones out until Open. Dies if one does not end.
   void Close();
   void Open();
   // Takes an event in; appends what of it is to be applied to the page maps,
@@ -165,6 +169,8 @@ class MapEvents {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether the page is part of a zap of ours, seen for the first time.
   bool IsOursLocked(const char* page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const int patience_;
 
   // Sequentially consistent, both: either Close sees the operation, or the
   // operation sees that it is closed.

@@ -35,8 +35,11 @@
  *    discarded reads as zeros; what is protected or locked stays local, and
  *    counts. It may mremap them: they are far memory where they go to, and
  *    farswap_region calls still name them by their offset; what is grown is
- *    the program's own memory, and stays when the region is destroyed. It does
- *    not mlockall.
+ *    the program's own memory, and stays when the region is destroyed. If
+ *    threads move memory from, or to, the same addresses in one moment, so that
+ *    nobody can tell which was first, what was remote of it is SIGBUS. It does
+ *    not mlockall, and unmaps nothing, and maps or moves nothing over, what is
+ *    not its own: a stack of the library's threads may be there.
  *  - It gives pages to the kernel to be copied within a call, as read, write,
  *    send and recv do. What the kernel keeps by reference is not safe:
  *    vmsplice and MSG_ZEROCOPY, and O_DIRECT or asynchronous I/O where the

@@ -126,5 +126,13 @@ TEST(MapEventsTest, NoOperationRunsWhileAnEventIsRead) {
   EXPECT_EQ(overlaps, 0);
 }
 
+// Else the program would hang in its next change of the map.
+TEST(MapEventsDeathTest, AnOperationThatDoesNotEndIsNamed) {
+  MapEvents events(/*patience=*/3);
+  Read(&events, Removed(10, 20));
+  const MapEvents::Operation stuck(&events, At(1), kPageBytes);
+  EXPECT_DEATH(events.Close(), "1 under way, sleeper 0, 1 changes untold");
+}
+
 }  // namespace
 }  // namespace farswap::pager
