@@ -121,12 +121,14 @@ absl::StatusOr<Hints::Range> Hints::RangeOf(Region* region, uint64_t offset,
 
 void Hints::AwaitMap(const Region* region) const {
   const SteadyTime until = Now() + kMapWait;
-  const auto is_changing = [this](const RegionTable::Piece& piece) {
-    return shared_.space->IsChanging(piece.start, piece.pages() * kPageBytes);
+  // Not IsChanging: whoever made a change goes on when it is read, which is
+  // just before that is known.
+  const auto is_settled = [this](const RegionTable::Piece& piece) {
+    return shared_.space->Settled(piece.start, piece.pages() * kPageBytes);
   };
   for (;;) {
     const auto pieces = shared_.regions.PiecesOf(region);
-    if (std::none_of(pieces.begin(), pieces.end(), is_changing)) return;
+    if (std::all_of(pieces.begin(), pieces.end(), is_settled)) return;
     if (Now() >= until) return;
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
