@@ -27,7 +27,9 @@ class TakeOutKeepTest : public PagerTest {
     ASSERT_TRUE(Eventually([&] {
       return transport_->puts_under_way() == 0 &&
              group_->ReclaimTarget() == 0 && group_->kept() > 0;
-    }));
+    })) << transport_->puts_under_way()
+        << " puts, " << group_->ReclaimTarget() << " to go, " << group_->kept()
+        << " kept";
   }
   bool IsRight(uint64_t page) {
     return PageIs(memory_ + page * kPageBytes, page);
