@@ -12,32 +12,12 @@
 #include "client/pager/pager.h"
 #include "common/units.h"
 #include "gtest/gtest.h"
+#include "tests/client/pager/stamped_page.h"
 #include "tests/client/remote/memory_transport.h"
 
 namespace farswap::pager {
 
 inline constexpr uint64_t kMiB = uint64_t{1} << 20;
-
-// The word at `i` of a page with that stamp: incompressible, never zero.
-inline uint64_t WordOf(uint64_t stamp, uint64_t i) {
-  uint64_t x = stamp * 0x9e3779b97f4a7c15ull + i + 1;
-  x ^= x >> 30;
-  x *= 0xbf58476d1ce4e5b9ull;
-  return (x ^ (x >> 27)) | 1;
-}
-
-inline void FillPage(char* page, uint64_t stamp) {
-  auto* words = reinterpret_cast<uint64_t*>(page);
-  for (uint64_t i = 0; i < kPageBytes / 8; ++i) words[i] = WordOf(stamp, i);
-}
-
-inline bool PageIs(const char* page, uint64_t stamp) {
-  const auto* words = reinterpret_cast<const uint64_t*>(page);
-  for (uint64_t i = 0; i < kPageBytes / 8; ++i) {
-    if (words[i] != WordOf(stamp, i)) return false;
-  }
-  return true;
-}
 
 // AnonHugePages or Rss of the mapping that holds `at`, in KiB.
 uint64_t SmapsKiB(const char* at, const char* field);

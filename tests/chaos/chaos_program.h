@@ -1,0 +1,76 @@
+// The chaos program: eight threads do to far memory whatever a program may do,
+// each to stripes of its own, so that it knows what every page has to read as.
+#ifndef FARSWAP_TESTS_CHAOS_CHAOS_PROGRAM_H_
+#define FARSWAP_TESTS_CHAOS_CHAOS_PROGRAM_H_
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "tests/chaos/far_memory.h"
+#include "tests/chaos/stripe.h"
+
+namespace farswap::chaos {
+
+// How long a test runs: 15 s, with FARSWAP_TEST_LONG=1 five minutes.
+std::chrono::seconds RunTime();
+// FARSWAP_TEST_SEED, which repeats a run as far as threads can be repeated, or
+// a random one; printed.
+uint64_t PickSeed();
+
+class Program {
+ public:
+  static constexpr int kThreads = 8;
+  static constexpr int kStripes = 32;  // A thread's.
+  // Of the memory it needs, and what of it is to be local: 4:1.
+  static constexpr uint64_t kBytes = kThreads * kStripes * Stripe::kBytes;
+  static constexpr uint64_t kLimit = kBytes / 4;
+
+  Program(FarMemory* memory, uint64_t seed, bool lossy);
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  ~Program();
+
+  void Start();
+  // Lets every thread check all it has, and waits for them. Should one not be
+  // done in minutes, ends the process and says what it was doing: a hang is a
+  // failure that must name itself.
+  void Stop();
+
+  const Counts& counts() const { return counts_; }
+  // Prints the counts.
+  void Print() const;
+
+ private:
+  struct Thread {
+    std::thread thread;
+    std::mt19937_64 random;
+    std::vector<Stripe> stripes;
+    std::atomic<const char*> doing{"nothing yet"};
+    std::atomic<bool> done{false};
+  };
+  // A kind of step: how often it is done, of all weights together.
+  struct Kind {
+    const char* name;
+    int weight;
+    void (*run)(std::mt19937_64* random, Stripe* stripe);
+  };
+  static const std::vector<Kind>& Kinds();
+
+  void Run(Thread* thread);
+  void Step(Thread* thread, Stripe* stripe);
+  bool IsDone() const;
+
+  FarMemory& memory_;
+  Counts counts_;
+  std::array<Thread, kThreads> threads_;
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace farswap::chaos
+
+#endif  // FARSWAP_TESTS_CHAOS_CHAOS_PROGRAM_H_
