@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 
 #include "tests/chaos/guarded.h"
 
@@ -14,11 +15,7 @@ namespace {
 using Random = std::mt19937_64;
 
 // Every page is read once more at the end, under sanitizers on busy machines.
-constexpr std::chrono::minutes kStopTime{4};
-
-unsigned long long Print(const std::atomic<uint64_t>& count) {
-  return count.load();
-}
+constexpr std::chrono::minutes kPatience{4};
 
 uint64_t AnyPage(Random* random) { return (*random)() % Stripe::kPages; }
 
@@ -95,15 +92,14 @@ const std::vector<Program::Kind>& Program::Kinds() {
   return kinds;
 }
 
-Program::Program(FarMemory* memory, uint64_t seed, bool lossy)
-    : memory_(*memory) {
+Program::Program(FarMemory* memory, uint64_t seed, bool lossy) {
   CatchSigbus();
   for (int t = 0; t < kThreads; ++t) {
     threads_[t].random.seed(seed + t);
     for (int s = 0; s < kStripes; ++s) {
       // Each block is of eight threads: what one does to it meets the others.
       const uint64_t offset = (s * kThreads + t) * Stripe::kBytes;
-      threads_[t].stripes.emplace_back(&memory_, offset, lossy, &counts_);
+      threads_[t].stripes.emplace_back(memory, offset, lossy, &counts_);
     }
   }
 }
@@ -114,6 +110,7 @@ void Program::Start() {
   for (Thread& thread : threads_) {
     thread.thread = std::thread([this, &thread] { Run(&thread); });
   }
+  watchdog_ = std::thread([this] { Watch(); });
 }
 
 void Program::Step(Thread* thread, Stripe* stripe) {
@@ -147,36 +144,43 @@ void Program::Run(Thread* thread) {
 }
 
 bool Program::IsDone() const {
-  return std::all_of(threads_.begin(), threads_.end(), [](const Thread& t) {
-    return t.done || !t.thread.joinable();
-  });
+  return std::all_of(threads_.begin(), threads_.end(),
+                     [](const Thread& t) { return t.done.load(); });
 }
 
 void Program::Stop() {
   stop_ = true;
-  const auto until = std::chrono::steady_clock::now() + kStopTime;
-  while (!IsDone() && std::chrono::steady_clock::now() < until) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  if (!IsDone()) {
-    for (const Thread& thread : threads_) {
-      std::fprintf(stderr, "a thread %s: %s\n",
-                   thread.done ? "is done" : "hangs", thread.doing.load());
-    }
-    std::abort();
-  }
   for (Thread& thread : threads_) {
     if (thread.thread.joinable()) thread.thread.join();
+  }
+  if (watchdog_.joinable()) watchdog_.join();
+}
+
+void Program::Watch() const {
+  const auto until = std::chrono::steady_clock::now() + RunTime() + kPatience;
+  while (!IsDone()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (std::chrono::steady_clock::now() < until) continue;
+    std::fprintf(stderr, "not done in time; %s\n",
+                 stop_ ? "asked to stop" : "not asked to stop");
+    for (const Thread& thread : threads_) {
+      std::fprintf(stderr, "a thread %s: %s\n",
+                   thread.done ? "is done" : "is at", thread.doing.load());
+    }
+    std::abort();
   }
 }
 
 void Program::Print() const {
-  std::printf(
-      "%llu steps, %llu reads, %llu writes, %llu moves, %llu SIGBUS, "
-      "%llu wrong\n",
-      chaos::Print(counts_.steps), chaos::Print(counts_.reads),
-      chaos::Print(counts_.writes), chaos::Print(counts_.moves),
-      chaos::Print(counts_.sigbus), chaos::Print(counts_.wrong));
+  const auto print = [](const char* what, const std::atomic<uint64_t>& count) {
+    std::printf("%s %s, ", std::to_string(count).c_str(), what);
+  };
+  print("steps", counts_.steps);
+  print("reads", counts_.reads);
+  print("writes", counts_.writes);
+  print("moves", counts_.moves);
+  print("SIGBUS", counts_.sigbus);
+  std::printf("%s wrong\n", std::to_string(counts_.wrong).c_str());
 }
 
 }  // namespace farswap::chaos

@@ -36,9 +36,9 @@ class Program {
   ~Program();
 
   void Start();
-  // Lets every thread check all it has, and waits for them. Should one not be
-  // done in minutes, ends the process and says what it was doing: a hang is a
-  // failure that must name itself.
+  // Lets every thread check all it has, and waits for them. If they are not
+  // done minutes after RunTime(), whoever hangs, the process is ended and says
+  // what each was doing.
   void Stop();
 
   const Counts& counts() const { return counts_; }
@@ -64,10 +64,11 @@ class Program {
   void Run(Thread* thread);
   void Step(Thread* thread, Stripe* stripe);
   bool IsDone() const;
+  void Watch() const;
 
-  FarMemory& memory_;
   Counts counts_;
   std::array<Thread, kThreads> threads_;
+  std::thread watchdog_;
   std::atomic<bool> stop_{false};
 };
 
