@@ -1,6 +1,7 @@
 #include "client/pager/map_changes.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -11,9 +12,6 @@ namespace {
 // event, unless that is preempted there or waits for the map's lock. What was
 // adopted and taken out before that would come back.
 constexpr std::chrono::seconds kLeftoverDelay{1};
-// Ranges that wait to be looked at; the oldest go unseen, which costs no more
-// than memory that is not accounted for.
-constexpr size_t kMaxLeftovers = 4096;
 
 }  // namespace
 
@@ -64,9 +62,7 @@ void MapChanges::Remove(const RegionTable::Piece& piece) {
 
 void MapChanges::AddLeftovers(char* start, char* end) {
   MutexLock lock(&mu_);
-  if (leftovers_.size() == kMaxLeftovers) leftovers_.pop_front();
-  leftovers_.push_back(
-      {start, end, std::chrono::steady_clock::now() + kLeftoverDelay});
+  leftovers_.Add(start, end, std::chrono::steady_clock::now() + kLeftoverDelay);
 }
 
 void MapChanges::Unmap(const RegionTable::Piece& piece) {
@@ -88,16 +84,15 @@ void MapChanges::AdoptLocked(Region* region, uint64_t page) {
 }
 
 void MapChanges::AdoptLeftovers() {
-  const SteadyTime now = std::chrono::steady_clock::now();
+  const auto now = std::chrono::steady_clock::now();
   for (;;) {
-    Leftover range;
+    AddressRange range;
     {
       MutexLock lock(&mu_);
-      if (leftovers_.empty() || leftovers_.front().due > now) return;
-      range = leftovers_.front();
-      leftovers_.pop_front();
+      if (!leftovers_.PopDue(now, &range)) return;
     }
-    for (const auto& piece : shared_.regions.PiecesIn(range.start, range.end)) {
+    for (const auto& piece :
+         shared_.regions.PiecesIn(range.first, range.second)) {
       AdoptIn(piece);
     }
   }
@@ -122,29 +117,23 @@ void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
     AddLeftovers(piece.start, piece.end);
     return;
   }
-  const std::vector<Leftover> later = LeftoversIn(piece.start, piece.end);
+  const std::vector<AddressRange> later = LeftoversIn(piece.start, piece.end);
   const char* at = piece.start;
   while ((at = shared_.space->FirstPresent(at, piece.end)) != piece.end) {
     const uint64_t page =
         piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
-    const bool again =
-        std::any_of(later.begin(), later.end(), [&](const Leftover& range) {
-          return range.start <= at && at < range.end;
-        });
+    const bool again = std::any_of(
+        later.begin(), later.end(),
+        [&](const AddressRange& r) { return r.first <= at && at < r.second; });
     if (!again && region->map().Get(page).is_zeros()) AdoptLocked(region, page);
     at += kPageBytes;
   }
 }
 
-std::vector<MapChanges::Leftover> MapChanges::LeftoversIn(const char* start,
-                                                          const char* end) {
-  std::vector<Leftover> found;
+std::vector<AddressRange> MapChanges::LeftoversIn(const char* start,
+                                                  const char* end) {
   MutexLock lock(&mu_);
-  std::copy_if(leftovers_.begin(), leftovers_.end(), std::back_inserter(found),
-               [&](const Leftover& range) {
-                 return range.start < end && start < range.end;
-               });
-  return found;
+  return leftovers_.In(start, end);
 }
 
 }  // namespace farswap::pager

@@ -24,12 +24,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <vector>
 
 #include "client/pager/forget.h"
+#include "client/pager/leftovers.h"
 #include "client/pager/map_events.h"
 #include "client/pager/shared.h"
 #include "client/pager/vacated.h"
@@ -60,14 +60,6 @@ class MapChanges {
   void AddLeftovers(char* start, char* end);
 
  private:
-  using SteadyTime = std::chrono::steady_clock::time_point;
-  // A discarded range that is yet to be looked at.
-  struct Leftover {
-    char* start;
-    char* end;
-    SteadyTime due;
-  };
-
   // A change that waits for another one.
   struct Held {
     MapEvent change;
@@ -115,7 +107,7 @@ class MapChanges {
   // Part of a block. REQUIRES: its lock.
   void AdoptBlockLocked(const RegionTable::Piece& piece);
   // Those that overlap the range.
-  std::vector<Leftover> LeftoversIn(const char* start, const char* end);
+  std::vector<AddressRange> LeftoversIn(const char* start, const char* end);
   // Makes a folio of a present page. REQUIRES: the block's lock.
   void AdoptLocked(Region* region, uint64_t page);
 
@@ -141,7 +133,7 @@ class MapChanges {
   std::atomic<size_t> queued_{0};
   Mutex mu_;
   std::deque<MapEvent> queue_ ABSL_GUARDED_BY(mu_);
-  std::deque<Leftover> leftovers_ ABSL_GUARDED_BY(mu_);
+  Leftovers leftovers_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace farswap::pager

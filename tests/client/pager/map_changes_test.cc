@@ -94,6 +94,23 @@ TEST_F(MapChangesTest, FreedPagesStayAccountedFor) {
   ExpectFilled(at, 1024, 1024);
 }
 
+// More at a time than are remembered one by one.
+TEST_F(MapChangesTest, PagesFreedInManyPiecesStayAccountedFor) {
+  constexpr uint64_t kPages = 16384;
+  Start(96 * kMiB);
+  char* const at = AddRegion(kPages * kPageBytes);
+  Fill(at, 0, kPages);
+  for (uint64_t p = 0; p < kPages; p += 2) {
+    ASSERT_EQ(Discard(at, p, 1, MADV_FREE), 0);
+  }
+  EXPECT_TRUE(Eventually([&] {
+    pager_->PageOut(regions_[0]).IgnoreError();
+    return SmapsKiB(at, "Rss") == 0;
+  })) << SmapsKiB(at, "Rss")
+      << " KiB were never taken out";
+  for (uint64_t p = 1; p < kPages; p += 2) ExpectFilled(at, p, 1);
+}
+
 TEST_F(MapChangesTest, FreedPagesThatAreUsedAgainKeepWhatIsWritten) {
   Start(32 * kMiB);
   char* const at = AddRegion(2 * kMiB);
