@@ -16,12 +16,18 @@
 
 namespace farswap::chaos {
 
-// How long a test runs: 15 s, with FARSWAP_TEST_LONG=1 five minutes.
-std::chrono::seconds RunTime();
+// A test is rounds: each with memory of its own, since what the program has
+// unmapped is far memory no more. One, and with FARSWAP_TEST_LONG=1 twenty:
+// five minutes.
+inline constexpr std::chrono::seconds kRound{15};
+int Rounds();
 // FARSWAP_TEST_SEED, which repeats a run as far as threads can be repeated, or
 // a random one; printed.
 uint64_t PickSeed();
 
+void Print(const Counts& counts);
+
+// One round's.
 class Program {
  public:
   static constexpr int kThreads = 8;
@@ -30,20 +36,16 @@ class Program {
   static constexpr uint64_t kBytes = kThreads * kStripes * Stripe::kBytes;
   static constexpr uint64_t kLimit = kBytes / 4;
 
-  Program(FarMemory* memory, uint64_t seed, bool lossy);
+  Program(FarMemory* memory, uint64_t seed, bool lossy, Counts* counts);
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   ~Program();
 
   void Start();
   // Lets every thread check all it has, and waits for them. If they are not
-  // done minutes after RunTime(), whoever hangs, the process is ended and says
+  // done minutes after kRound, whoever hangs, the process is ended and says
   // what each was doing.
   void Stop();
-
-  const Counts& counts() const { return counts_; }
-  // Prints the counts.
-  void Print() const;
 
  private:
   struct Thread {
@@ -53,7 +55,7 @@ class Program {
     std::atomic<const char*> doing{"nothing yet"};
     std::atomic<bool> done{false};
   };
-  // A kind of step: how often it is done, of all weights together.
+  // A kind of step, and how often of all weights together it is done.
   struct Kind {
     const char* name;
     int weight;
@@ -66,7 +68,7 @@ class Program {
   bool IsDone() const;
   void Watch() const;
 
-  Counts counts_;
+  Counts& counts_;
   std::array<Thread, kThreads> threads_;
   std::thread watchdog_;
   std::atomic<bool> stop_{false};

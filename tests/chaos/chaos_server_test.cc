@@ -64,11 +64,13 @@ class ChaosServerTest : public testing::Test {
   void SetUp() override;
   void TearDown() override;
   void OpenClient();
+  void MakeRegion();
   farswap_stats Stats() const;
 
-  // Runs the program and, on this thread, what is done to the server: it ends
-  // with the thread that started it.
   void Run(bool lossy);
+  // Runs the program and, on this thread, what is done to the server: that
+  // ends with the thread that started it.
+  void RunRound(bool lossy, uint64_t seed);
   void Disturb(bool lossy);
   void Delay();
   void Restart(bool lossy);
@@ -86,8 +88,7 @@ class ChaosServerTest : public testing::Test {
   farswap_client* client_ = nullptr;
   farswap_group* group_ = nullptr;
   farswap_region* region_ = nullptr;
-  std::unique_ptr<ApiMemory> memory_;
-  std::unique_ptr<Program> program_;
+  Counts counts_;
   int delays_ = 0;
   int kills_ = 0;
   int ends_ = 0;
@@ -120,12 +121,14 @@ void ChaosServerTest::OpenClient() {
   limit.local_limit = Program::kLimit;
   ASSERT_EQ(farswap_group_create(client_, &limit, &group_), 0)
       << farswap_last_error();
+}
+
+void ChaosServerTest::MakeRegion() {
   farswap_region_options wanted;
   farswap_region_options_init(&wanted, sizeof(wanted));
   wanted.bytes = Program::kBytes;
   ASSERT_EQ(farswap_region_create(group_, &wanted, &region_), 0)
       << farswap_last_error();
-  memory_ = std::make_unique<ApiMemory>(region_);
 }
 
 farswap_stats ChaosServerTest::Stats() const {
@@ -136,9 +139,7 @@ farswap_stats ChaosServerTest::Stats() const {
 }
 
 void ChaosServerTest::TearDown() {
-  program_.reset();
-  if (region_ == nullptr) return;
-  EXPECT_EQ(farswap_region_destroy(region_), 0) << farswap_last_error();
+  if (group_ == nullptr) return;
   EXPECT_EQ(Stats().resident_bytes, 0u);
   EXPECT_EQ(Stats().remote_bytes, 0u);
   EXPECT_EQ(farswap_group_destroy(group_), 0) << farswap_last_error();
@@ -185,7 +186,7 @@ void ChaosServerTest::Disturb(bool lossy) {
       return Delay();
     case 2:
       // So that what is lost is not all in use.
-      memory_->Cold(0, Program::kBytes);
+      farswap_region_cold(region_, 0, Program::kBytes);
       return;
     case 3:
       if (lossy) return pool_->Save();
@@ -200,21 +201,31 @@ void ChaosServerTest::Disturb(bool lossy) {
   }
 }
 
-void ChaosServerTest::Run(bool lossy) {
-  const auto until = std::chrono::steady_clock::now() + RunTime();
-  program_ = std::make_unique<Program>(memory_.get(), seed_, lossy);
-  program_->Start();
+void ChaosServerTest::RunRound(bool lossy, uint64_t seed) {
+  const auto until = std::chrono::steady_clock::now() + kRound;
+  ASSERT_NO_FATAL_FAILURE(MakeRegion());
+  ApiMemory memory(region_);
+  Program program(&memory, seed, lossy, &counts_);
+  program.Start();
   while (std::chrono::steady_clock::now() < until && !HasFailure()) {
     Sleep(500);
     Disturb(lossy);
   }
   // Once for certain, and then every page is read.
-  memory_->Cold(0, Program::kBytes);
+  farswap_region_cold(region_, 0, Program::kBytes);
   ++kills_;
   server_->Kill();
   StartAgain(lossy);
-  program_->Stop();
-  program_->Print();
+  program.Stop();
+  EXPECT_EQ(counts_.wrong, 0u);
+  EXPECT_EQ(farswap_region_destroy(region_), 0) << farswap_last_error();
+}
+
+void ChaosServerTest::Run(bool lossy) {
+  for (int round = 0; round < Rounds() && !HasFailure(); ++round) {
+    RunRound(lossy, seed_ + round * 1000);
+  }
+  Print(counts_);
   const farswap_stats stats = Stats();
   std::printf(
       "%d delays, %d kills, %d ends, %d pools lost; %llu faults, %llu MiB "
@@ -226,8 +237,7 @@ void ChaosServerTest::Run(bool lossy) {
       static_cast<unsigned long long>(stats.retries),
       static_cast<unsigned long long>(stats.checksum_errors),
       static_cast<unsigned long long>(stats.pages_lost));
-  EXPECT_EQ(program_->counts().wrong, 0u);
-  EXPECT_GT(program_->counts().moves, 10u);
+  EXPECT_GT(counts_.moves, 10u);
   EXPECT_GT(stats.retries, 0u);
   EXPECT_GT(stats.swpin_bytes, 0u);
   EXPECT_GT(stats.swpout_bytes, Program::kBytes - Program::kLimit);
@@ -235,14 +245,14 @@ void ChaosServerTest::Run(bool lossy) {
 
 TEST_F(ChaosServerTest, KilledWithItsPoolItLosesNothing) {
   Run(/*lossy=*/false);
-  EXPECT_EQ(program_->counts().sigbus, 0u);
+  EXPECT_EQ(counts_.sigbus, 0u);
   EXPECT_EQ(Stats().pages_lost, 0u);
   EXPECT_EQ(Stats().checksum_errors, 0u);
 }
 
 TEST_F(ChaosServerTest, KilledWithoutItIsSigbusNeverZerosNeverOldBytes) {
   Run(/*lossy=*/true);
-  EXPECT_GT(program_->counts().sigbus, 0u);
+  EXPECT_GT(counts_.sigbus, 0u);
   EXPECT_GT(Stats().pages_lost, 0u);
 }
 

@@ -120,7 +120,7 @@ void Stripe::Replace(uint64_t kept) {
            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (own == from) {
     for (uint64_t p = kept; p < kPages; ++p) Forget(p);
-    replaced_ = true;
+    kept_ = std::min(kept_, kept);
     return;
   }
   if (own != MAP_FAILED) munmap(own, bytes);
@@ -128,7 +128,7 @@ void Stripe::Replace(uint64_t kept) {
 }
 
 void Stripe::Move() {
-  if (locked_ || replaced_) return;
+  if (locked_ || kept_ < kPages) return;  // It is several mappings.
   void* const room =
       mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (room == MAP_FAILED) return;
@@ -138,7 +138,7 @@ void Stripe::Move() {
     at_ = static_cast<char*>(to);
     ++counts_.moves;
   } else if (errno == EFAULT) {
-    munmap(room, kBytes);  // It is several mappings.
+    munmap(room, kBytes);  // It is several all the same.
   } else {
     ++counts_.wrong;
   }
@@ -185,6 +185,11 @@ void Stripe::DiscardByHint(uint64_t p, uint64_t count) {
       pages_[i].freed = true;  // Or not.
     }
   }
+}
+
+void Stripe::Leave() {
+  if (kept_ < kPages) munmap(PageAt(kept_), (kPages - kept_) * kPageBytes);
+  at_ = nullptr;
 }
 
 }  // namespace farswap::chaos

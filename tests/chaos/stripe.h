@@ -71,6 +71,8 @@ class Stripe {
   void DiscardByHint(uint64_t p, uint64_t count);
 
   bool locked() const { return locked_; }
+  // What is the program's own goes; the region has the rest.
+  void Leave();
 
  private:
   char* PageAt(uint64_t p) const { return at_ + p * kPageBytes; }
@@ -88,7 +90,7 @@ class Stripe {
   std::array<Expected, kPages> pages_;
   bool read_only_ = false;
   bool locked_ = false;
-  bool replaced_ = false;  // In part: it is several mappings.
+  uint64_t kept_ = kPages;  // The rest is the program's own.
 };
 
 }  // namespace farswap::chaos
