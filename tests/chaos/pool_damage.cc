@@ -40,7 +40,7 @@ void PoolDamage::Save() {
 }
 
 const char* PoolDamage::Lose(std::mt19937_64* random) const {
-  switch ((*random)() % 3) {
+  switch ((*random)() % (saved_ ? 3 : 2)) {
     case 0:
       fs::remove(pool_);
       return "removed";
@@ -49,7 +49,6 @@ const char* PoolDamage::Lose(std::mt19937_64* random) const {
           pool_, AlignDown((*random)() % fs::file_size(pool_), kPageBytes));
       return "truncated";
     default:
-      if (!saved_) return "kept";
       fs::copy_file(copy(), pool_, fs::copy_options::overwrite_existing);
       return "an older copy";
   }
