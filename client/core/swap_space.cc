@@ -132,6 +132,16 @@ void SwapSpace::FolioDupSwap(Folio* folio) {
   impl_->slots.Settle(cluster, entry.cluster(), before);
 }
 
+bool SwapSpace::FolioHasOwners(const Folio* folio) const {
+  const SwapEntry entry = folio->entry;
+  const ClusterInfo& cluster = impl_->At(entry);
+  MutexLock lock(&cluster.mu);
+  for (uint32_t i = 0; i < PagesOf(folio->order); ++i) {
+    if (cluster.Owners(entry.slot() + i) != 0) return true;
+  }
+  return false;
+}
+
 void SwapSpace::FolioPutSwap(Folio* folio) {
   const uint32_t pages = PagesOf(folio->order);
   const SwapEntry entry = folio->entry;

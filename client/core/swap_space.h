@@ -120,6 +120,8 @@ class SwapSpace {
   void FolioPutSwap(Folio* folio);
   // Detaches and frees the slots if none has an owner; else returns false.
   bool FolioFreeSwap(Folio* folio);
+  // Whether a slot has an owner: of a mapped folio, somebody who was forked.
+  bool FolioHasOwners(const Folio* folio) const;
   // One owner less for slots that the caller's map names: Shadow with one
   // owner becomes Null; Cached stays until its folio lets go. A slot of a part
   // of several (T) stays, without owner, until the whole part has none: one

@@ -53,8 +53,13 @@ class AddressSpace {
 
   // --- capture ---
   // Moves the pages at `from` to the empty staging at `to`: unmaps and
-  // captures at once. Nobody sees a page in between.
+  // captures at once. Nobody sees a page in between. EEXIST: `to` is not empty.
   virtual OpResult MoveOut(char* to, char* from, size_t bytes) = 0;
+
+  // Gives each of the pages a frame of its own where a forked child shares
+  // it, so that it may be moved. Not while a lock is held: if a page is absent,
+  // the thread waits for it like the program's own.
+  virtual OpResult Unshare(char* at, size_t bytes) = 0;
 
   // --- zap ---
   // Drops whatever is mapped. Nothing fences it from the program's own changes
@@ -74,6 +79,8 @@ class AddressSpace {
   virtual bool IsPresent(const char* at) = 0;
   // The first page from `at` on that is there, or `end`.
   virtual const char* FirstPresent(const char* at, const char* end) = 0;
+  // The first that is not, or `end`.
+  virtual const char* FirstAbsent(const char* at, const char* end) = 0;
   // Whether the 2 MiB at `at` are mapped by one PMD entry.
   virtual bool IsHuge(const char* at) = 0;
   // Whether the program has changed its map in the range, and the page map is
@@ -87,6 +94,11 @@ class AddressSpace {
   // Whether no change that has happened by now is unread, and `untold` is how
   // many the page map is to be told of.
   virtual bool IsAllRead(size_t untold) = 0;
+  // A fork was read and is not applied, and the bytes of a page are in the
+  // caller's hands, under its block's lock: gives them to the child, if it has
+  // nothing there, and lets the caller go on, which is refused else. False:
+  // that is not why he was refused.
+  virtual bool GiveForked(char* to, const char* from) = 0;
   // The page map has been told.
   virtual void Applied(const MapEvent& change) = 0;
 };

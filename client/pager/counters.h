@@ -78,10 +78,15 @@ struct Counters {
   Counter swap_ra_hit;       // Of them: a fault came while they were read.
   Counter prefetch_dropped;  // Pages asked for in vain: no room, too many.
   Counter takeout_busy;      // EBUSY, EINVAL, ...: left resident.
+  Counter takeout_unshared;  // Given frames of their own, for a child's sake.
+  Counter forks;             // Children that are, or were, served.
+  Counter forks_refused;     // Whose remote pages raise SIGBUS there.
+  Counter forked_pages;      // Copied into children, from slots.
   Counter checksum_errors;
   Counter pages_lost;
   Gauge resident_pages;  // Mapped in regions.
   Gauge remote_pages;    // Taken out, in a slot.
+  Gauge forked_children;
   LatencyHistogram fault_ns;
   Stages stages;
 };

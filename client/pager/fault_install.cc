@@ -85,6 +85,10 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
       step = kPageBytes;
       continue;
     }
+    if (copied.error == EAGAIN &&
+        shared_.space->GiveForked(home + at, bytes + at)) {
+      continue;
+    }
     const bool gone = shared_.space->IsChanging(home + at, kPageBytes);
     // Asked afterwards: a move that is read in between is no discard.
     service->partial |= gone && shared_.space->IsMoving(home + at, kPageBytes);

@@ -70,7 +70,11 @@ void Forget::FolioLocked(core::Folio* folio) {
 
 void Forget::DropSwapLocked(core::Folio* folio) {
   // A put under way frees the slots when it is done.
-  if (folio->has_swap && !folio->writeback) shared_.swap.FolioFreeSwap(folio);
+  if (!folio->has_swap || folio->writeback) return;
+  if (!shared_.swap.FolioFreeSwap(folio)) {
+    // They are a forked child's from now on.
+    shared_.swap.SwapCacheDelFolio(folio, /*age=*/0);
+  }
 }
 
 bool Forget::SplitLocked(core::Folio* folio, std::vector<core::Folio*>* parts) {

@@ -18,6 +18,9 @@
 // read. If two held moves are of, or to, the same addresses, their order is
 // not known: what is remote of them is lost (SIGBUS), rather than guessed at.
 //
+// A fork is handed on (forks.h), when all that was read before it is done, but
+// for what is held: of that the child knows nothing.
+//
 // Thread-safe. Locks: apply_mu_, then a block's.
 #ifndef FARSWAP_CLIENT_PAGER_MAP_CHANGES_H_
 #define FARSWAP_CLIENT_PAGER_MAP_CHANGES_H_
@@ -29,6 +32,7 @@
 #include <vector>
 
 #include "client/pager/forget.h"
+#include "client/pager/forks.h"
 #include "client/pager/leftovers.h"
 #include "client/pager/map_events.h"
 #include "client/pager/shared.h"
@@ -40,7 +44,8 @@ namespace farswap::pager {
 
 class MapChanges {
  public:
-  explicit MapChanges(Shared* shared) : shared_(*shared), forget_(shared) {}
+  MapChanges(Shared* shared, Forks* forks)
+      : shared_(*shared), forks_(*forks), forget_(shared) {}
   MapChanges(const MapChanges&) = delete;
   MapChanges& operator=(const MapChanges&) = delete;
 
@@ -75,6 +80,8 @@ class MapChanges {
   // --- map_moves.cc ---
   // Performs or holds it.
   void TakeIn(const MapEvent& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  void TakeInFork(const MapEvent& change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   void TakeInUnmap(const MapEvent& change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   void Hold(Held held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
@@ -124,6 +131,7 @@ class MapChanges {
   }
 
   Shared& shared_;
+  Forks& forks_;
   Forget forget_;
 
   Mutex apply_mu_;

@@ -14,12 +14,18 @@ namespace {
 
 // First the reader yields, then each of its turns is a millisecond at least.
 constexpr int kYields = 10000;
+constexpr std::chrono::microseconds kForkPause{50};
 
 bool Overlap(const char* start, const char* end, const char* at, size_t bytes) {
   return start < at + bytes && at < end;
 }
 
+bool IsFork(const MapEvent& event) {
+  return event.kind == MapEvent::Kind::kFork;
+}
+
 bool IsAbout(const MapEvent& event, const char* at, size_t bytes) {
+  if (IsFork(event)) return false;
   if (Overlap(event.start, event.end, at, bytes)) return true;
   return event.kind == MapEvent::Kind::kRemap &&
          Overlap(event.to, event.to + (event.end - event.start), at, bytes);
@@ -28,13 +34,19 @@ bool IsAbout(const MapEvent& event, const char* at, size_t bytes) {
 }  // namespace
 
 // Both sides wait for each other by yielding: for one ioctl at most, or for
-// one read that does not block.
+// one read that does not block; but for a fork it is some milliseconds.
 void MapEvents::Enter() {
   for (;;) {
     operations_.fetch_add(1);
     if (!closed_.load()) return;
     operations_.fetch_sub(1);
-    while (closed_.load()) sched_yield();
+    for (int turn = 0; closed_.load(); ++turn) {
+      if (turn < kYields) {
+        sched_yield();
+      } else {  // A fork.
+        std::this_thread::sleep_for(kForkPause);
+      }
+    }
   }
 }
 
@@ -81,7 +93,7 @@ bool MapEvents::IsOfScratch(const MapEvent& event) const {
 MapEvents::Sleeper::Sleeper(MapEvents* events, const char* at, size_t bytes)
     : events_(*events) {
   events_.Enter();
-  refused_ = events_.IsChanging(at, bytes);
+  refused_ = events_.IsRefused(at, bytes);
   turn_ = events_.turns_.fetch_add(1) + 1;
   events_.sleeper_.store(turn_);
 }
@@ -96,6 +108,35 @@ bool MapEvents::IsChanging(const char* at, size_t bytes) const {
   return std::any_of(
       pending_.begin(), pending_.end(),
       [&](const MapEvent& event) { return IsAbout(event, at, bytes); });
+}
+
+bool MapEvents::IsRefused(const char* at, size_t bytes) const {
+  if (!any()) return false;
+  MutexLock lock(&mu_);
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [&](const MapEvent& event) {
+                       mu_.AssertHeld();
+                       return IsFork(event) ? !IsExceptedLocked(at, bytes)
+                                            : IsAbout(event, at, bytes);
+                     });
+}
+
+bool MapEvents::IsExceptedLocked(const char* at, size_t bytes) const {
+  return std::any_of(excepted_.begin(), excepted_.end(), [&](const auto& e) {
+    return e.first <= at && at + bytes <= e.second;
+  });
+}
+
+bool MapEvents::Except(const char* at, size_t bytes,
+                       const std::function<void(int child)>& give) {
+  MutexLock lock(&mu_);
+  if (std::none_of(pending_.begin(), pending_.end(), IsFork)) return false;
+  if (IsExceptedLocked(at, bytes)) return false;
+  for (const MapEvent& event : pending_) {
+    if (IsFork(event)) give(event.child);
+  }
+  excepted_.emplace_back(at, at + bytes);
+  return true;
 }
 
 bool MapEvents::IsMoving(const char* at, size_t bytes) const {
@@ -130,11 +171,11 @@ void MapEvents::Read(const MapEvent& event, std::vector<MapEvent>* to_apply) {
   char* from = event.start;
   for (char* page = event.start; page < event.end; page += kPageBytes) {
     if (!IsOursLocked(page)) continue;
-    if (from < page) AddLocked({event.kind, from, page, nullptr}, to_apply);
+    if (from < page) AddLocked({event.kind, from, page}, to_apply);
     from = page + kPageBytes;
   }
   if (from < event.end) {
-    AddLocked({event.kind, from, event.end, nullptr}, to_apply);
+    AddLocked({event.kind, from, event.end}, to_apply);
   }
 }
 
@@ -168,6 +209,9 @@ void MapEvents::Applied(const MapEvent& event) {
   MutexLock lock(&mu_);
   const auto it = std::find(pending_.begin(), pending_.end(), event);
   if (it != pending_.end()) pending_.erase(it);
+  if (std::none_of(pending_.begin(), pending_.end(), IsFork)) {
+    excepted_.clear();
+  }
   count_.store(pending_.size(), std::memory_order_release);
 }
 

@@ -13,6 +13,12 @@
 //   - Ranges that were read and are not applied: operations on them are
 //     refused, as the kernel's own (EAGAIN).
 //
+// A fork is told in the same way. The child has the pages as they were when the
+// kernel copied the map, before the read; the page maps are copied after it. So
+// in between every operation is refused, wherever it is, but for those that
+// finish what a block's lock is held for: what these bring is given to the
+// child first (Except).
+//
 // Our own zaps and unmappings raise events too. The range is known beforehand;
 // what is seen of it once is ours, what is seen twice is the program's as well.
 //
@@ -27,6 +33,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "common/mutex.h"
@@ -39,12 +46,14 @@ struct MapEvent {
     kRemove,  // Pages are discarded: madvise DONTNEED, FREE, REMOVE.
     kUnmap,   // The range is no longer mapped.
     kRemap,   // It was moved to `to`, with its pages.
+    kFork,    // All of the map was copied: `child` is its userfaultfd.
   };
 
   Kind kind = Kind::kRemove;
   char* start = nullptr;
   char* end = nullptr;
   char* to = nullptr;
+  int child = -1;  // A descriptor; whoever applies the event owns it.
 
   bool operator==(const MapEvent&) const = default;
 };
@@ -65,7 +74,7 @@ class MapEvents {
     Operation(MapEvents* events, const char* at, size_t bytes)
         : events_(*events) {
       events_.Enter();
-      refused_ = events_.IsChanging(at, bytes);
+      refused_ = events_.IsRefused(at, bytes);
     }
     ~Operation() { events_.Leave(); }
     Operation(const Operation&) = delete;
@@ -126,13 +135,23 @@ class MapEvents {
     char* const at_;
   };
 
-  // Whether an event that was read and is not applied is about the range.
+  // Whether an event that was read and is not applied is about the range; a
+  // fork changes nothing.
   bool IsChanging(const char* at, size_t bytes) const;
+  // Whether operations on the range are refused: for such a one, or a fork.
+  bool IsRefused(const char* at, size_t bytes) const;
   // Of those, whether one is a move.
   bool IsMoving(const char* at, size_t bytes) const;
   // Whether any event is between its read and its Applied.
   bool any() const { return count() != 0; }
   size_t count() const { return count_.load(std::memory_order_acquire); }
+
+  // --- forks ---
+  // No fork that was read and is not applied is a reason any more to refuse an
+  // operation on the range. False: it was none before. First each one's child
+  // is given what it lacks, by its descriptor, which stays open meanwhile.
+  bool Except(const char* at, size_t bytes,
+              const std::function<void(int child)>& give);
 
   // --- the reader ---
   // Waits until no operation is under way (each is an ioctl) and keeps further
@@ -163,6 +182,8 @@ class MapEvents {
   // Ends the Sleeper that began as `turn`, unless another did.
   void EndSleeper(uint64_t turn);
   bool IsOfScratch(const MapEvent& event) const;
+  bool IsExceptedLocked(const char* at, size_t bytes) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AddLocked(const MapEvent& event, std::vector<MapEvent>* to_apply)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsOurUnmapLocked(const MapEvent& event)
@@ -187,6 +208,9 @@ class MapEvents {
   std::atomic<size_t> count_{0};  // Of pending_: mostly none, and no lock.
   mutable Mutex mu_;
   std::vector<MapEvent> pending_ ABSL_GUARDED_BY(mu_);
+  // Start and end; while a fork is pending.
+  std::vector<std::pair<const char*, const char*>> excepted_
+      ABSL_GUARDED_BY(mu_);
   std::vector<Zap> zaps_ ABSL_GUARDED_BY(mu_);
   std::vector<Unmap> unmaps_ ABSL_GUARDED_BY(mu_);
 };

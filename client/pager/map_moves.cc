@@ -74,7 +74,18 @@ void MapChanges::TakeIn(const MapEvent& change) {
         return Perform({change, {}});
       }
       return Hold({change, {}});
+    case MapEvent::Kind::kFork:
+      return TakeInFork(change);
   }
+}
+
+void MapChanges::TakeInFork(const MapEvent& change) {
+  std::vector<AddressRange> unclear;
+  for (const Held& held : held_) {
+    unclear.push_back(From(held.change));
+    unclear.push_back(To(held.change));
+  }
+  forks_.Apply(change.child, unclear, [&] { shared_.space->Applied(change); });
 }
 
 void MapChanges::TakeInUnmap(const MapEvent& change) {
@@ -135,6 +146,8 @@ void MapChanges::Perform(const Held& held) {
            shared_.regions.PiecesIn(change.start, change.end)) {
         Move(piece, change.to + (piece.start - change.start), held.unclear);
       }
+      break;
+    case MapEvent::Kind::kFork:  // Is not held.
       break;
   }
   Applied(change);

@@ -1,5 +1,7 @@
 #include "client/pager/pager.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -31,8 +33,9 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
   shared_.staging = std::move(*staging);
   shared_.fault_deadline = options.fault_deadline;
   shared_.transport = std::move(transport);
-  changes_ = std::make_unique<MapChanges>(&shared_);
-  reclaim_ = std::make_unique<Reclaim>(&shared_, changes_.get());
+  forks_ = std::make_unique<Forks>(&shared_);
+  changes_ = std::make_unique<MapChanges>(&shared_, forks_.get());
+  reclaim_ = std::make_unique<Reclaim>(&shared_, changes_.get(), forks_.get());
   faults_ =
       std::make_unique<FaultPath>(&shared_, reclaim_.get(), changes_.get());
   hints_ = std::make_unique<Hints>(&shared_, reclaim_.get(), faults_.get());
@@ -46,6 +49,8 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
 
 void Pager::Impl::Shutdown() {
   if (workers_ == nullptr) return;
+  // They use all the rest.
+  forks_->Stop();
   // Puts first: they end waits for staging, and hold folios.
   shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
   shared_.staging->Shutdown();
@@ -68,8 +73,25 @@ void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
   const bool own = workers_->IsWorker(fault.tid) || tid == reclaim_->tid() ||
                    faults_->ahead().IsOwn(tid) || tid == hints_->tid() ||
                    absl::c_linear_search(transport_tids_, tid);
-  if (own || shared_.staging->Holds(fault.address)) DieOfOwnFault(fault);
+  if ((own && !uffd_->MayFault(fault.tid)) ||
+      shared_.staging->Holds(fault.address))
+    DieOfOwnFault(fault);
   faults_->Serve(fault, read_at);
+}
+
+int Pager::Impl::PrepareFork() {
+  if (!uffd_->forks() || shared_.regions.empty()) return -1;
+  const int socket = forks_->Prepare();
+  if (socket < 0) return -1;
+  if (workers_->BeginFork()) return socket;
+  close(socket);
+  forks_->Done();
+  return -1;
+}
+
+void Pager::Impl::ForkDone() {
+  workers_->EndFork();
+  forks_->Done();
 }
 
 void Pager::Impl::DieOfOwnFault(const Fault& fault) const {
@@ -156,6 +178,10 @@ absl::StatusOr<uint64_t> Pager::PageOut(Region* region) {
 }
 
 Hints& Pager::hints() { return impl_->hints(); }
+
+int Pager::PrepareFork() { return impl_->PrepareFork(); }
+
+void Pager::ForkDone() { impl_->ForkDone(); }
 
 PagerStats Pager::Stats() const { return impl_->Stats(); }
 

@@ -92,6 +92,14 @@ class Pager {
   // What the program knows of its use of ranges.
   Hints& hints();
 
+  // --- fork (forks.h) ---
+  // In the thread that is about to fork: the child's end of a socket. Until
+  // ForkDone no fault is served. -1: it is not to be, and ForkDone not to be
+  // called; the child is refused then, if it has far memory at all.
+  int PrepareFork();
+  // In that thread, when the parent's fork() returns.
+  void ForkDone();
+
   PagerStats Stats() const;
 
   // Whether nothing is held of any region: no folio, slot, charge or staging.

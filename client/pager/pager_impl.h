@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/pager/fault_path.h"
+#include "client/pager/forks.h"
 #include "client/pager/hints.h"
 #include "client/pager/map_changes.h"
 #include "client/pager/pager.h"
@@ -39,6 +40,8 @@ class Pager::Impl final : public Workers::Handler {
   absl::Status DestroyRegion(Region* region);
   absl::StatusOr<uint64_t> PageOut(Region* region);
   Hints& hints() { return *hints_; }
+  int PrepareFork();
+  void ForkDone();
   PagerStats Stats() const;
   bool IsIdle() const;
   void CheckInvariants() const;
@@ -57,6 +60,7 @@ class Pager::Impl final : public Workers::Handler {
   std::unique_ptr<Uffd> uffd_;
   std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
   Shared shared_;
+  std::unique_ptr<Forks> forks_;
   std::unique_ptr<MapChanges> changes_;
   std::unique_ptr<Reclaim> reclaim_;
   std::unique_ptr<FaultPath> faults_;

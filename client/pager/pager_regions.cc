@@ -58,6 +58,8 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
     munmap(at, bytes);
     return status;
   }
+  // Else a forked child has nothing there: SIGSEGV.
+  (void)uffd_->Inherit(at, bytes);
   return region;
 }
 

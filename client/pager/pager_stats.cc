@@ -55,6 +55,11 @@ PagerStats SnapshotOf(const Counters& c) {
   s.swap_ra = c.swap_ra.Get();
   s.swap_ra_hit = c.swap_ra_hit.Get();
   s.prefetch_dropped = c.prefetch_dropped.Get();
+  s.takeout_unshared = c.takeout_unshared.Get();
+  s.forks = c.forks.Get();
+  s.forks_refused = c.forks_refused.Get();
+  s.forked_children = c.forked_children.Get();
+  s.forked_pages = c.forked_pages.Get();
   s.takeout_busy = c.takeout_busy.Get();
   s.checksum_errors = c.checksum_errors.Get();
   s.pages_lost = c.pages_lost.Get();

@@ -48,6 +48,11 @@ struct PagerStats {
   uint64_t takeout_busy = 0;
   uint64_t pinned_bytes = 0;
   uint64_t prefetch_dropped = 0;
+  uint64_t takeout_unshared = 0;
+  uint64_t forks = 0;
+  uint64_t forks_refused = 0;
+  uint64_t forked_children = 0;
+  uint64_t forked_pages = 0;
   StageStats stages;
 };
 

@@ -32,9 +32,10 @@ bool IsNearLimits(const core::MemoryGroup& group) {
 
 }  // namespace
 
-Reclaim::Reclaim(Shared* shared, MapChanges* changes)
+Reclaim::Reclaim(Shared* shared, MapChanges* changes, Forks* forks)
     : shared_(*shared),
       changes_(*changes),
+      forks_(*forks),
       clusters_(shared),
       take_out_(
           shared, &clusters_, [this] { Progress(); }, [this] { Kick(); }) {}
@@ -177,6 +178,7 @@ void Reclaim::Background() {
   changes_.AdoptLeftovers();
   take_out_.RehomeAll();
   clusters_.Balance();
+  forks_.Reap();
   shared_.regions.Reap(&shared_.grace);
 }
 

@@ -26,7 +26,7 @@ namespace farswap::pager {
 
 class Reclaim {
  public:
-  Reclaim(Shared* shared, MapChanges* changes);
+  Reclaim(Shared* shared, MapChanges* changes, Forks* forks);
   ~Reclaim();
   Reclaim(const Reclaim&) = delete;
   Reclaim& operator=(const Reclaim&) = delete;
@@ -88,6 +88,7 @@ class Reclaim {
 
   Shared& shared_;
   MapChanges& changes_;
+  Forks& forks_;
   ClusterSupply clusters_;
   TakeOut take_out_;
   std::atomic<int> tid_{0};

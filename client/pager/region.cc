@@ -134,6 +134,16 @@ std::vector<RegionTable::Piece> RegionTable::PiecesIn(char* start,
   return found;
 }
 
+std::vector<RegionTable::Piece> RegionTable::All() const {
+  std::shared_lock lock(mu_);
+  return pieces_;
+}
+
+bool RegionTable::empty() const {
+  std::shared_lock lock(mu_);
+  return pieces_.empty();
+}
+
 std::vector<RegionTable::Piece> RegionTable::PiecesOf(
     const Region* region) const {
   std::vector<Piece> found;

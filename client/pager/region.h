@@ -57,6 +57,7 @@ class Region : public std::enable_shared_from_this<Region> {
   uint64_t length() const { return bytes_; }
   uint64_t blocks() const { return bytes_ / kPmdBytes; }
   core::MemoryGroup* group() const { return group_.get(); }
+  std::shared_ptr<core::MemoryGroup> shared_group() const { return group_; }
   FailPolicy fail_policy() const { return options_.fail_policy; }
   bool huge() const { return options_.huge; }
 
@@ -180,6 +181,8 @@ class RegionTable {
   bool IfNobodys(const char* at, absl::FunctionRef<void()> act) const;
   // What of the range is regions', piece by piece.
   std::vector<Piece> PiecesIn(char* start, char* end) const;
+  std::vector<Piece> All() const;
+  bool empty() const;
   // All that the region has.
   std::vector<Piece> PiecesOf(const Region* region) const;
   // The range is no region's any more.

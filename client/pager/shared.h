@@ -43,6 +43,8 @@ struct Shared {
   RegionTable regions;
   BlockLocks locks;
   Counters counters;
+  // A fork was told, ever: pages may be shared with a child.
+  std::atomic<bool> forked{false};
   std::atomic<int> demand{0};  // Faults being served: prefetch steps aside.
 
   Grace grace;  // Of regions' objects.

@@ -86,14 +86,18 @@ char* Staging::GetEmptyBlock(SteadyTime until) {
     block = TakeLocked(State::kEmpty);
     if (!block) {
       block = TakeLocked(State::kFilled);
+      if (!block) block = TakeLocked(State::kStale);
       filled = true;
     }
   }
   if (!block) return nullptr;
   // A private range of ours: nothing can be mapped over it, so the zap has no
-  // race. If it fails the bytes stay, and MoveOut says EEXIST.
-  if (filled) (void)space_->Zap(At(*block), kPmdBytes);
-  return At(*block);
+  // race. What is given out as empty is: a page there has just been moved there
+  // (AddressSpace::MoveOut).
+  if (!filled || space_->Zap(At(*block), kPmdBytes).ok()) return At(*block);
+  MutexLock lock(&mu_);
+  blocks_[*block].state = State::kStale;
+  return nullptr;
 }
 
 char* Staging::GetSmall(uint32_t pages, SteadyTime until) {
@@ -141,10 +145,10 @@ void Staging::PutSmall(char* buffer, uint32_t pages) {
 }
 
 void Staging::Empty(size_t block) {
-  // See GetEmptyBlock for why a failure needs no handling here.
-  (void)space_->Zap(At(block), kPmdBytes);
+  const bool zapped = space_->Zap(At(block), kPmdBytes).ok();
   MutexLock lock(&mu_);
   blocks_[block] = Block();
+  if (!zapped) blocks_[block].state = State::kStale;
   freed_.SignalAll();
 }
 
@@ -199,7 +203,8 @@ void Staging::Shutdown() {
 
 bool Staging::HasBlockLocked() const {
   return std::any_of(blocks_.begin(), blocks_.end(), [](const Block& b) {
-    return b.state == State::kEmpty || b.state == State::kFilled;
+    return b.state == State::kEmpty || b.state == State::kFilled ||
+           b.state == State::kStale;
   });
 }
 

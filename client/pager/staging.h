@@ -87,7 +87,9 @@ class Staging {
   void Shutdown();
 
  private:
-  enum class State : uint8_t { kEmpty, kFilled, kShared, kBusy };
+  // kStale: pages that could not be dropped are left, so nothing can be moved
+  // there; it is tried again when nothing else is free.
+  enum class State : uint8_t { kEmpty, kFilled, kShared, kBusy, kStale };
   struct Block {
     State state = State::kEmpty;
     uint32_t used = 0;         // Shared: pages given out, from the start.

@@ -23,7 +23,12 @@ constexpr std::chrono::milliseconds kMoment{2};
 TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
                            uint64_t* taken, bool keep) {
   Step step = Step::kNoRoom;
-  switch (TryCapture(folio, until, keep)) {
+  Captured captured = TryCapture(folio, until, keep);
+  // Once: what is pinned for I/O does not go by that.
+  if (captured == Captured::kShared && Unshare(folio)) {
+    captured = TryCapture(folio, until, keep);
+  }
+  switch (captured) {
     case Captured::kYes:
       *taken += PagesOf(folio->order);
       step = Step::kTaken;
@@ -43,6 +48,9 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
     case Captured::kOverLimit:
       step = RunOverLimit(folio, until, taken, keep);
       break;
+    case Captured::kShared:
+      step = Step::kSkipped;
+      break;
     case Captured::kNoRoom:
       break;
   }
@@ -50,6 +58,20 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
   if (step == Step::kNoRoom) folio->group->LruReturn(folio);
   shared_.folios.Put(folio);
   return step;
+}
+
+// With nothing in hand that others wait for: where a page is absent after all
+// (a discard that comes late), this thread waits until it is served.
+bool TakeOut::Unshare(const core::Folio* folio) {
+  char* const at = RegionOf(folio)->AddressOf(folio->index);
+  const size_t bytes = BytesOf(folio->order);
+  if (shared_.space->FirstAbsent(at, at + bytes) != at + bytes) return false;
+  shared_.counters.takeout_unshared.Add();
+  if (!shared_.space->Unshare(at, bytes).ok()) return false;
+  // A 2 MiB page that was shared has become small ones.
+  MutexLock lock(shared_.LockOf(RegionOf(folio), folio->index));
+  RegionOf(folio)->map().SetTable(folio->index / kPagesPerPmd, true);
+  return true;
 }
 
 TakeOut::Step TakeOut::RunOverLimit(core::Folio* folio, SteadyTime until,
@@ -140,6 +162,11 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
       PagesOf(folio->order)) {
     return Captured::kNotWhole;
   }
+  // Owners, of a mapped folio's slots, are forked children: what is there is
+  // theirs, and this folio's next copy goes elsewhere.
+  if (folio->has_swap && shared_.swap.FolioHasOwners(folio)) {
+    shared_.swap.SwapCacheDelFolio(folio, /*age=*/0);
+  }
   const bool new_slots = !folio->has_swap;
   core::MemoryGroup* over = nullptr;
   if (new_slots && !shared_.swap.FolioAllocSwap(folio, &over)) {
@@ -163,7 +190,9 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
       // The program's discard came after the page was mapped anew.
       forget_.RangeLocked(region, folio->index, 1, PageWord());
     }
-    return cut ? Captured::kNotWhole : Captured::kNo;
+    if (cut) return Captured::kNotWhole;
+    const bool shared = moved.error == EBUSY && shared_.forked.load();
+    return shared ? Captured::kShared : Captured::kNo;
   }
   CapturedLocked(folio, staging, PagesOf(folio->order));
   if (folio->order < kPmdOrder) {
@@ -216,6 +245,10 @@ std::bitset<kPagesPerPmd> TakeOut::PutBack(char* home, char* staging,
     if (back.ok()) continue;
     if (step > kPageBytes) {
       step = kPageBytes;
+      continue;
+    }
+    if (back.error == EAGAIN &&
+        shared_.space->GiveForked(home + at, staging + at)) {
       continue;
     }
     if (shared_.space->IsChanging(home + at, kPageBytes)) {

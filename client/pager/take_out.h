@@ -91,6 +91,7 @@ class TakeOut {
     kNotWhole,  // EINVAL: its parts may go one by one.
     kNoSlots,
     kOverLimit,  // Of swap.
+    kShared,     // EBUSY, and a forked child may be why.
     kNoRoom
   };
   enum class Rehomed { kRestarted, kNotNeeded, kNoSlots };
@@ -99,6 +100,10 @@ class TakeOut {
   // given back when it needs no put or its put is done.
   bool ReservePut();
   void ReleasePut();
+
+  // Gives the folio's pages frames of their own. REQUIRES: the caller is in
+  // Shared::grace, and holds no staging or put's place.
+  bool Unshare(const core::Folio* folio);
 
   // Step 2 and, if it says kYes, on.
   Captured TryCapture(core::Folio* folio, SteadyTime until, bool keep);

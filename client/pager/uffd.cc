@@ -2,47 +2,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <string>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "client/pager/uffd_abi.h"
+#include "client/pager/uffd_message.h"
 #include "common/log_raw.h"
 #include "common/units.h"
 
 namespace farswap::pager {
 namespace {
-
-// From include/uapi/linux/userfaultfd.h and fs.h of Linux 6.8; Debian 12
-// installs the headers of 6.1.
-constexpr uint64_t kFeaturePoison = 1 << 14;
-constexpr uint64_t kFeatureMove = 1 << 16;
-
-struct MoveArg {
-  uint64_t dst;
-  uint64_t src;
-  uint64_t len;
-  uint64_t mode;
-  int64_t move;
-};
-static_assert(sizeof(MoveArg) == 40);
-constexpr uint64_t kIoctlMove = _IOWR(UFFDIO, 0x05, MoveArg);
-
-struct PoisonArg {
-  uffdio_range range;
-  uint64_t mode;
-  int64_t updated;
-};
-static_assert(sizeof(PoisonArg) == 32);
-constexpr uint64_t kIoctlPoison = _IOWR(UFFDIO, 0x08, PoisonArg);
 
 struct PageRegion {
   uint64_t start;
@@ -84,8 +62,6 @@ constexpr std::chrono::microseconds kUnreadPause{50};
 // only when its caller has let go of the block's lock.
 constexpr int kRefused = -1;
 
-uint64_t U64(const void* p) { return reinterpret_cast<uint64_t>(p); }
-
 // The four ways these ioctls answer: all done (0); part done (EAGAIN with a
 // positive count, the cause hidden until the rest is tried); nothing done
 // (the errno, also in the field, negated); a bad argument (the field is
@@ -121,8 +97,16 @@ OpResult Repeat(size_t bytes, Try&& attempt) {
   return result;
 }
 
-int Ioctl(int fd, uint64_t request, void* arg) {
-  return ioctl(fd, request, arg) == 0 ? 0 : errno;
+constexpr uint64_t kFeatures =
+    kFeatureMove | kFeaturePoison | UFFD_FEATURE_EXACT_ADDRESS |
+    UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_EVENT_REMOVE |
+    UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP;
+
+int Enable(int fd, uint64_t features) {
+  uffdio_api api{};
+  api.api = UFFD_API;
+  api.features = features;
+  return Ioctl(fd, UFFDIO_API, &api);
 }
 
 // /dev/userfaultfd is preferred: its permissions say who may page, where the
@@ -156,14 +140,12 @@ absl::StatusOr<int> Open() {
 absl::StatusOr<std::unique_ptr<Uffd>> Uffd::Create() {
   absl::StatusOr<int> fd = Open();
   if (!fd.ok()) return fd.status();
-  uffdio_api api{};
-  api.api = UFFD_API;
-  api.features = kFeatureMove | kFeaturePoison | UFFD_FEATURE_EXACT_ADDRESS |
-                 UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_EVENT_REMOVE |
-                 UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP;
-  const int error = Ioctl(*fd, UFFDIO_API, &api);
+  // Who may not be told of forks is refused all of it, and asks again.
+  int error = Enable(*fd, kFeatures | UFFD_FEATURE_EVENT_FORK);
+  const bool forks = error == 0;
+  if (error == EPERM) error = Enable(*fd, kFeatures);
   const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  std::unique_ptr<Uffd> uffd(new Uffd(*fd, pagemap));
+  std::unique_ptr<Uffd> uffd(new Uffd(*fd, pagemap, forks));
   if (error != 0) {
     return absl::UnimplementedError(
         "this kernel's userfaultfd cannot move or poison pages; Linux 6.8 or "
@@ -181,6 +163,7 @@ absl::StatusOr<std::unique_ptr<Uffd>> Uffd::Create() {
 Uffd::~Uffd() {
   close(fd_);
   if (pagemap_fd_ >= 0) close(pagemap_fd_);
+  if (spare_fd_ >= 0) close(spare_fd_);
 }
 
 absl::Status Uffd::Register(char* at, size_t bytes) {
@@ -199,59 +182,38 @@ absl::Status Uffd::Unregister(char* at, size_t bytes) {
   return absl::ErrnoToStatus(error, "userfaultfd does not let a range go");
 }
 
-std::optional<Message> Uffd::Next(int stop_fd) {
+std::optional<Message> Uffd::Next(int stop_fd, int yield_fd) {
   for (;;) {
     if (!changes_.empty()) {
       const Message message{std::nullopt, changes_.front()};
       changes_.erase(changes_.begin());
       return message;
     }
-    // Waiting for either descriptor needs no bound: the wait is for work, and
-    // stop_fd ends it.
-    pollfd fds[2] = {{fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}};
-    poll(fds, 2, -1);
-    if (fds[1].revents != 0) return std::nullopt;
+    // Waiting for any of them needs no bound: the wait is for work, and the
+    // others end it.
+    pollfd fds[3] = {
+        {fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}, {yield_fd, POLLIN, 0}};
+    poll(fds, 3, -1);
+    if (fds[1].revents != 0 || fds[2].revents != 0) return std::nullopt;
     if (fds[0].revents == 0) continue;
     if (const std::optional<Fault> fault = Read()) return Message{fault, {}};
   }
 }
 
 std::optional<Fault> Uffd::Read() {
-  uffd_msg msg;
-  std::optional<Fault> fault;
   events_.Close();
-  const ssize_t n = read(fd_, &msg, sizeof(msg));
-  // Else there is nothing (any more): EAGAIN, or EINTR.
-  if (n == sizeof(msg)) {
-    switch (msg.event) {
-      case UFFD_EVENT_PAGEFAULT:
-        fault =
-            Fault{reinterpret_cast<char*>(msg.arg.pagefault.address),
-                  msg.arg.pagefault.feat.ptid,
-                  (msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0};
-        break;
-      case UFFD_EVENT_REMOVE:
-      case UFFD_EVENT_UNMAP:
-        events_.Read({msg.event == UFFD_EVENT_REMOVE ? MapEvent::Kind::kRemove
-                                                     : MapEvent::Kind::kUnmap,
-                      reinterpret_cast<char*>(msg.arg.remove.start),
-                      reinterpret_cast<char*>(msg.arg.remove.end), nullptr},
-                     &changes_);
-        break;
-      case UFFD_EVENT_REMAP: {
-        char* const from = reinterpret_cast<char*>(msg.arg.remap.from);
-        events_.Read({MapEvent::Kind::kRemap, from, from + msg.arg.remap.len,
-                      reinterpret_cast<char*>(msg.arg.remap.to)},
-                     &changes_);
-        break;
-      }
-      default:
-        DieRaw("userfaultfd tells of an event %d that was not asked for",
-               msg.event);
-    }
+  std::optional<Message> message = ReadMessage(fd_);
+  if (!message && IsNoDescriptor(errno)) {
+    // The forking thread waits, for a descriptor that there is not.
+    close(spare_fd_);
+    message = ReadMessage(fd_);
+    spare_fd_ = -1;
   }
+  if (spare_fd_ < 0) spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const bool told = message && !message->fault;
+  if (told) events_.Read(message->change, &changes_);
   events_.Open();
-  return fault;
+  return message ? message->fault : std::nullopt;
 }
 
 OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
@@ -272,6 +234,13 @@ OpResult Uffd::Move(char* to, char* from, size_t bytes, const char* home) {
     MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
     const int error = Ioctl(fd_, kIoctlMove, &arg);
     *done = arg.move;
+    // Linux 6.18 may move a page more than it says, when another thread writes
+    // to pages that a fork has shared (measured). Asked for the rest it finds
+    // its own page: gone here, there already.
+    if (error == EEXIST && IsPresent(to + at) && !IsPresent(from + at)) {
+      *done = kPageBytes;
+      return EAGAIN;
+    }
     return error;
   });
 }
@@ -285,6 +254,8 @@ OpResult Uffd::MoveOut(char* to, char* from, size_t bytes) {
 }
 
 OpResult Uffd::Zap(char* at, size_t bytes) {
+  // A fork is no reason: staging is not the child's, and of what the program
+  // tells us to discard it may have either.
   if (events_.IsChanging(at, bytes)) return {EAGAIN, 0};
   const MapEvents::OwnZap zap(&events_, at, bytes);
   if (madvise(at, bytes, MADV_DONTNEED) == 0) return {0, bytes};
@@ -325,8 +296,9 @@ OpResult Uffd::Wake(char* at, size_t bytes) {
   return {error, error == 0 ? bytes : 0};
 }
 
-// The first page of any of the categories, or `end`.
-const char* Uffd::Scan(const char* at, const char* end, uint64_t categories) {
+// The first page of any of the categories, or of none, or `end`.
+const char* Uffd::Scan(const char* at, const char* end, uint64_t categories,
+                       bool inverted) {
   PageRegion found{};
   ScanArg arg{};
   arg.size = sizeof(arg);
@@ -334,7 +306,11 @@ const char* Uffd::Scan(const char* at, const char* end, uint64_t categories) {
   arg.end = U64(end);
   arg.vec = U64(&found);
   arg.vec_len = 1;
-  arg.category_anyof_mask = categories;
+  if (inverted) {
+    arg.category_inverted = arg.category_mask = categories;
+  } else {
+    arg.category_anyof_mask = categories;
+  }
   arg.return_mask = categories;
   if (ioctl(pagemap_fd_, kIoctlPagemapScan, &arg) != 1) return end;
   return at + (found.start - arg.start);
@@ -346,6 +322,10 @@ bool Uffd::IsPresent(const char* at) {
 
 const char* Uffd::FirstPresent(const char* at, const char* end) {
   return Scan(at, end, kPagePresent | kPageSwapped);
+}
+
+const char* Uffd::FirstAbsent(const char* at, const char* end) {
+  return Scan(at, end, kPagePresent | kPageSwapped, /*inverted=*/true);
 }
 
 bool Uffd::IsHuge(const char* at) {

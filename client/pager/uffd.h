@@ -18,21 +18,10 @@
 #include "client/pager/address_space.h"
 #include "client/pager/map_events.h"
 #include "client/pager/uffd_block_table.h"
+#include "client/pager/uffd_message.h"
+#include "common/mutex.h"
 
 namespace farswap::pager {
-
-// A page fault that waits to be resolved.
-struct Fault {
-  char* address = nullptr;  // Exact, not aligned.
-  uint32_t tid = 0;         // Of the thread that waits.
-  bool write = false;
-};
-
-// What userfaultfd tells: one of the two.
-struct Message {
-  std::optional<Fault> fault;
-  MapEvent change;
-};
 
 class Uffd final : public AddressSpace {
  public:
@@ -45,15 +34,35 @@ class Uffd final : public AddressSpace {
   // empty: what is present is not seen.
   absl::Status Register(char* at, size_t bytes);
   absl::Status Unregister(char* at, size_t bytes);
+  // Whether forks are told.
+  bool forks() const { return forks_; }
+  // A forked child is to have the range, too, and its fork is to be told.
+  // False: that takes a privilege (CAP_SYS_PTRACE) that this process had not.
+  bool Inherit(char* at, size_t bytes);
 
-  // Waits for a message, or until `stop_fd` is readable: then nullopt. Between
+  // Waits for a message, or until one of the two is readable: then nullopt.
+  // Between
   // reading and returning nothing can fail. Operations on the range of a
   // change are refused (EAGAIN) until Applied.
-  std::optional<Message> Next(int stop_fd);
+  std::optional<Message> Next(int stop_fd, int yield_fd = -1);
+
+  // --- fork ---
+  // In the place of Next, by the reader of the time. BeginFork keeps operations
+  // out. Another thread then calls ReadThroughFork, which returns when it has
+  // read a fork, or `stop_fd` is readable, and neither allocates nor locks.
+  // EndFork lets operations go on, and appends what was read. False: it cannot
+  // be, and nothing has changed.
+  bool BeginFork();
+  void ReadThroughFork(int stop_fd);
+  void EndFork(std::vector<Message>* messages);
 
   OpResult CopyIn(char* to, const char* from, size_t bytes) override;
   OpResult MoveIn(char* to, char* from, size_t bytes) override;
   OpResult MoveOut(char* to, char* from, size_t bytes) override;
+  OpResult Unshare(char* at, size_t bytes) override;
+  // Whether that thread was ever in Unshare. Then a fault of its is as good as
+  // one of the program's, and may be told when the thread has gone on already.
+  bool MayFault(uint32_t tid) const;
   OpResult Zap(char* at, size_t bytes) override;
   OpResult DropTable(char* block) override { return tables_.Drop(block); }
   // For tests: see BlockTable.
@@ -63,6 +72,7 @@ class Uffd final : public AddressSpace {
   OpResult Wake(char* at, size_t bytes) override;
   bool IsPresent(const char* at) override;
   const char* FirstPresent(const char* at, const char* end) override;
+  const char* FirstAbsent(const char* at, const char* end) override;
   bool IsHuge(const char* at) override;
   bool IsChanging(const char* at, size_t bytes) override {
     return events_.IsChanging(at, bytes);
@@ -72,12 +82,18 @@ class Uffd final : public AddressSpace {
   }
   bool Settled(const char* at, size_t bytes) override;
   bool IsAllRead(size_t untold) override;
+  bool GiveForked(char* to, const char* from) override;
   void Applied(const MapEvent& change) override { events_.Applied(change); }
 
  private:
-  Uffd(int fd, int pagemap_fd)
-      : fd_(fd), pagemap_fd_(pagemap_fd), tables_(fd, &events_) {}
-  const char* Scan(const char* at, const char* end, uint64_t categories);
+  Uffd(int fd, int pagemap_fd, bool forks)
+      : fd_(fd),
+        pagemap_fd_(pagemap_fd),
+        forks_(forks),
+        tables_(fd, &events_) {}
+  // `inverted`: pages of none of the categories.
+  const char* Scan(const char* at, const char* end, uint64_t categories,
+                   bool inverted = false);
   OpResult Move(char* to, char* from, size_t bytes, const char* home);
   // Reads one message, if there is one: a fault is returned, changes are
   // appended to changes_.
@@ -85,9 +101,15 @@ class Uffd final : public AddressSpace {
 
   const int fd_;
   const int pagemap_fd_;
+  const bool forks_;   // They are told.
+  int spare_fd_ = -1;  // For a fork, when no other is left. The reader's.
   MapEvents events_;
   BlockTable tables_;
+  RawMessages forking_;
   std::vector<MapEvent> changes_;  // Read, not yet returned. The reader's.
+
+  mutable Mutex unsharers_mu_;
+  std::vector<uint32_t> unsharers_ ABSL_GUARDED_BY(unsharers_mu_);
 };
 
 }  // namespace farswap::pager

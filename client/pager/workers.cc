@@ -14,16 +14,21 @@ Workers::Workers(Uffd* uffd, Handler* handler)
     : uffd_(uffd),
       handler_(handler),
       drain_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      yield_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      fork_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Workers::~Workers() {
   Stop();
   close(drain_fd_);
   close(stop_fd_);
+  close(yield_fd_);
+  close(fork_fd_);
 }
 
 absl::Status Workers::Start() {
-  bool started = drain_fd_ >= 0 && stop_fd_ >= 0 && AddThread(/*spare=*/true);
+  bool started = std::min({drain_fd_, stop_fd_, yield_fd_, fork_fd_}) >= 0 &&
+                 AddThread(/*spare=*/true);
   for (size_t i = 0; started && i < kStartWorkers; ++i) {
     started = AddThread(/*spare=*/false);
   }
@@ -102,34 +107,40 @@ void Workers::RunSpare() {
   for (;;) {
     {
       MutexLock lock(&mu_);
-      while (!stopping_ && (reading_ || (free_ > 0 && !draining_))) {
+      while (!stopping_ && (IsTakenLocked() || (free_ > 0 && !draining_))) {
         spare_.Wait(&mu_);
       }
       if (stopping_) return;
       reading_ = true;
     }
-    if (!Read(stop_fd_, /*keep=*/true)) return;
+    (void)Read(stop_fd_, /*keep=*/true);
   }
 }
 
 std::optional<Workers::Work> Workers::Take() {
-  {
-    MutexLock lock(&mu_);
-    while (!draining_ && backlog_.empty() && reading_) turn_.Wait(&mu_);
-    if (draining_) return std::nullopt;
-    if (!backlog_.empty()) {
-      const Work work = backlog_.front();
-      backlog_.pop_front();
-      if (!reading_) turn_.Signal();  // That turn is another one's.
-      return work;
+  for (;;) {
+    {
+      MutexLock lock(&mu_);
+      while (!draining_ && backlog_.empty() && IsTakenLocked()) {
+        turn_.Wait(&mu_);
+      }
+      if (draining_) return std::nullopt;
+      if (!backlog_.empty()) {
+        const Work work = backlog_.front();
+        backlog_.pop_front();
+        if (!IsTakenLocked()) turn_.Signal();  // That turn is another one's.
+        return work;
+      }
+      reading_ = true;
     }
-    reading_ = true;
+    // None: it ends, or gave its turn to a fork.
+    const std::optional<Work> work = Read(drain_fd_, /*keep=*/false);
+    if (work) return work;
   }
-  return Read(drain_fd_, /*keep=*/false);
 }
 
 std::optional<Workers::Work> Workers::Read(int stop_fd, bool keep) {
-  const std::optional<Message> message = uffd_->Next(stop_fd);
+  const std::optional<Message> message = uffd_->Next(stop_fd, yield_fd_);
   if (!message) {
     MutexLock lock(&mu_);
     reading_ = false;
@@ -146,8 +157,62 @@ std::optional<Workers::Work> Workers::Read(int stop_fd, bool keep) {
 }
 
 void Workers::PassOnLocked() {
+  if (forking_) given_.Signal();
   turn_.Signal();
   if (free_ == 0 || draining_) spare_.Signal();
+}
+
+void Workers::TakeTurn() {
+  MutexLock lock(&mu_);
+  forking_ = true;
+  eventfd_write(yield_fd_, 1);
+  while (reading_) given_.Wait(&mu_);
+  reading_ = true;
+  eventfd_t told;
+  eventfd_read(yield_fd_, &told);
+}
+
+void Workers::GiveTurn(std::vector<Work> read) {
+  MutexLock lock(&mu_);
+  backlog_.insert(backlog_.end(), read.begin(), read.end());
+  reading_ = forking_ = false;
+  turn_.SignalAll();
+  spare_.Signal();
+}
+
+bool Workers::BeginFork() {
+  if (!uffd_->forks()) return false;
+  TakeTurn();
+  if (uffd_->BeginFork()) {
+    fork_reader_ = StartThread("farswap-fork",
+                               [this] { uffd_->ReadThroughFork(fork_fd_); });
+    if (fork_reader_) return true;
+    std::vector<Message> none;
+    uffd_->EndFork(&none);
+  }
+  GiveTurn({});
+  return false;
+}
+
+void Workers::EndFork() {
+  eventfd_write(fork_fd_, 1);
+  fork_reader_->join();
+  fork_reader_.reset();
+  eventfd_t told;
+  eventfd_read(fork_fd_, &told);
+  std::vector<Message> messages;
+  uffd_->EndFork(&messages);
+  std::vector<Work> faults;
+  const SteadyTime now = std::chrono::steady_clock::now();
+  for (const Message& message : messages) {
+    if (message.fault) {
+      faults.push_back({message.fault, now});
+    } else {
+      handler_->QueueChange(message.change);
+    }
+  }
+  GiveTurn(std::move(faults));
+  handler_->ApplyChanges();
 }
 
 void Workers::Leave() {

@@ -12,6 +12,10 @@
 // a worker. Without it a thread that changes the map, or a worker that zaps,
 // would sleep until a server answers.
 //
+// A thread that forks holds the allocator's locks until its event is read, and
+// any of these may wait for those. So before, they stop reading, and one more
+// thread reads that needs nothing, until the fork is told.
+//
 // Thread-safe.
 #ifndef FARSWAP_CLIENT_PAGER_WORKERS_H_
 #define FARSWAP_CLIENT_PAGER_WORKERS_H_
@@ -58,6 +62,12 @@ class Workers {
   // Drains, and ends the reading.
   void Stop();
 
+  // Around a fork, in the thread that forks; one at a time. BeginFork is false,
+  // and EndFork is not to be called, if forks are not told, or the system has
+  // no thread left. When EndFork returns, the fork is applied.
+  bool BeginFork();
+  void EndFork();
+
   // Whether that thread is one of these.
   bool IsWorker(uint32_t tid) const;
 
@@ -77,6 +87,9 @@ class Workers {
   };
 
   bool AddThread(bool spare);
+  // The turn to read is the forking thread's; back.
+  void TakeTurn() ABSL_LOCKS_EXCLUDED(mu_);
+  void GiveTurn(std::vector<Work> read) ABSL_LOCKS_EXCLUDED(mu_);
   void RunWorker();
   void RunSpare();
   // The next message, after the turn to read has come; or of the backlog.
@@ -87,6 +100,9 @@ class Workers {
   // A worker goes off to serve: sees that somebody reads meanwhile.
   void Leave() ABSL_LOCKS_EXCLUDED(mu_);
   void Return() ABSL_LOCKS_EXCLUDED(mu_);
+  bool IsTakenLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return reading_ || forking_;
+  }
   // Lets the next one read.
   void PassOnLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -94,6 +110,8 @@ class Workers {
   Handler* const handler_;
   const int drain_fd_;  // Readable: workers read no more.
   const int stop_fd_;   // Readable: nor does the spare one.
+  const int yield_fd_;  // Readable: who reads gives the turn back.
+  const int fork_fd_;   // Readable: the fork is over.
 
   // The spare one is among them.
   std::array<std::atomic<uint32_t>, kMaxWorkers + 1> tids_{};
@@ -102,10 +120,13 @@ class Workers {
   Mutex mu_;
   CondVar turn_;   // For workers.
   CondVar spare_;  // For the thread that serves nothing.
+  CondVar given_;  // For the thread that forks.
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
-  int free_ ABSL_GUARDED_BY(mu_) = 0;  // Workers that serve nothing now.
+  bool forking_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<std::thread> fork_reader_;  // The forking thread's.
+  int free_ ABSL_GUARDED_BY(mu_) = 0;       // Workers that serve nothing now.
   // Read by the spare thread. One a thread of the program that waits, so
   // bounded by those.
   std::deque<Work> backlog_ ABSL_GUARDED_BY(mu_);

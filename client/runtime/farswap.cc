@@ -112,6 +112,7 @@ absl::Status OpenClient(const farswap_client_options* options,
     if (!pager.ok()) return pager.status();
     auto opened = std::make_unique<farswap_client>();
     opened->pager = *std::move(pager);
+    opened->forks = std::make_unique<ForkHandlers>(opened->pager.get());
     if (read->metrics_listen[0] != '\0') {
       auto page = MetricsPage::Start(
           read->metrics_listen,

@@ -25,9 +25,15 @@
  *    blocked (gRPC's among them, unless the program started gRPC before). Not
  *    those that run on a thread amid a call on a region, which may hold what
  *    their fault needs: block such signals around the call.
- *  - After fork() the parent goes on, and the child has no far memory: its
- *    pages are not mapped there (SIGSEGV, never zeros), and what takes a
- *    handle or makes one is -EPERM, until it executes a program.
+ *  - After fork() both go on with all far memory as it was, each with its own
+ *    from then on. The child's is served by the parent, and counts against no
+ *    limit; if the parent ends first, the child is ended (SIGKILL), and if it
+ *    closes the client, what the child has not touched raises SIGBUS. What
+ *    takes a handle or makes one is -EPERM in the child, until it executes a
+ *    program. A child's child and a raw clone have what was local, and SIGBUS
+ *    for the rest; so have all beyond 64 children at a time. It takes
+ *    CAP_SYS_PTRACE, and not that of a user namespace; without it the child has
+ *    no far memory: its pages are not mapped there (SIGSEGV, never zeros).
  *
  * Rules for the program:
  *  - It may munmap, mprotect, mlock and madvise (DONTNEED, FREE, REMOVE,
@@ -319,6 +325,11 @@ typedef struct {
   uint64_t stage_install_ns[FARSWAP_ORDERS];
   uint64_t stage_total_count;
   uint64_t stage_total_ns;
+  uint64_t takeout_unshared; /* Folios that a forked child shared, copied. */
+  uint64_t forks;            /* Children that are, or were, served. */
+  uint64_t forks_refused;    /* Whose remote pages raise SIGBUS there. */
+  uint64_t forked_children;  /* That are served, now. */
+  uint64_t forked_pages;     /* Copied into children, from servers. */
 } farswap_stats;
 
 /* Fills as much of *stats as stats->size says, which the caller sets. Fields

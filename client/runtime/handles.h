@@ -13,12 +13,14 @@
 #include "absl/status/status.h"
 #include "client/pager/pager.h"
 #include "client/runtime/farswap.h"
+#include "client/runtime/fork_handlers.h"
 #include "client/runtime/metrics_page.h"
 #include "client/runtime/status_errno.h"
 
 // A child is destroyed before its parent, which counts its children.
 struct farswap_client {
   std::unique_ptr<farswap::pager::Pager> pager;
+  std::unique_ptr<farswap::runtime::ForkHandlers> forks;
   // Asks the pager, so it ends first. Null: nobody listens.
   std::unique_ptr<farswap::runtime::MetricsPage> metrics;
   const pid_t process = getpid();

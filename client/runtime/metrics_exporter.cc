@@ -86,6 +86,16 @@ constexpr Field kCounters[] = {
     FARSWAP_METRIC("takeout_busy_folios_total", takeout_busy,
                    "Folios that would not go out: pinned for I/O, locked or "
                    "protected. They stay local."),
+    FARSWAP_METRIC("takeout_unshared_folios_total", takeout_unshared,
+                   "Folios that were copied before they went out: a forked "
+                   "child shared them, or they were pinned for I/O."),
+    FARSWAP_METRIC("forks_total", forks,
+                   "Forked children whose far memory is, or was, served."),
+    FARSWAP_METRIC("forks_refused_total", forks_refused,
+                   "Forked children whose remote pages raise SIGBUS there."),
+    FARSWAP_METRIC("forked_pages_total", forked_pages,
+                   "Pages copied into forked children from servers. They "
+                   "count against no limit."),
     FARSWAP_METRIC("remote_retries_total", retries,
                    "Remote calls repeated: a server or the network fails."),
     FARSWAP_METRIC("checksum_errors_total", checksum_errors,
@@ -104,6 +114,8 @@ constexpr Field kGauges[] = {
                    "Of what is local: pinned by the program."),
     FARSWAP_METRIC("remote_bytes", remote_bytes,
                    "Far memory that is on a server only."),
+    FARSWAP_METRIC("forked_children", forked_children,
+                   "Forked children that are served."),
     FARSWAP_METRIC("remote_peak_bytes", remote_peak_bytes,
                    "The most that was on a server only since the start."),
 };

@@ -83,6 +83,11 @@ farswap_stats ToStats(const pager::PagerStats& from) {
   to.swap_ra_hit = from.swap_ra_hit;
   to.prefetch_dropped = from.prefetch_dropped;
   to.takeout_busy = from.takeout_busy;
+  to.takeout_unshared = from.takeout_unshared;
+  to.forks = from.forks;
+  to.forks_refused = from.forks_refused;
+  to.forked_children = from.forked_children;
+  to.forked_pages = from.forked_pages;
   to.retries = from.retries;
   to.checksum_errors = from.checksum_errors;
   to.pages_lost = from.pages_lost;

@@ -67,6 +67,11 @@ constexpr Field kFields[] = {
     FARSWAP_FIELD(stage_install_ns),
     FARSWAP_FIELD(stage_total_count),
     FARSWAP_FIELD(stage_total_ns),
+    FARSWAP_FIELD(takeout_unshared),
+    FARSWAP_FIELD(forks),
+    FARSWAP_FIELD(forks_refused),
+    FARSWAP_FIELD(forked_children),
+    FARSWAP_FIELD(forked_pages),
 };
 #undef FARSWAP_FIELD
 

@@ -69,6 +69,9 @@ class FaultyAddressSpace final : public AddressSpace {
       return real_.MoveOut(to + at, from + at, n);
     });
   }
+  OpResult Unshare(char* at, size_t bytes) override {
+    return real_.Unshare(at, bytes);
+  }
   OpResult Zap(char* at, size_t bytes) override {
     return Run(kZap, at, bytes,
                [&](size_t from, size_t n) { return real_.Zap(at + from, n); });
@@ -91,6 +94,9 @@ class FaultyAddressSpace final : public AddressSpace {
   const char* FirstPresent(const char* at, const char* end) override {
     return real_.FirstPresent(at, end);
   }
+  const char* FirstAbsent(const char* at, const char* end) override {
+    return real_.FirstAbsent(at, end);
+  }
   bool IsHuge(const char* at) override { return real_.IsHuge(at); }
   bool IsChanging(const char* at, size_t bytes) override {
     return Answered(real_.IsChanging(at, bytes));
@@ -102,6 +108,9 @@ class FaultyAddressSpace final : public AddressSpace {
     return real_.Settled(at, bytes);
   }
   bool IsAllRead(size_t untold) override { return real_.IsAllRead(untold); }
+  bool GiveForked(char* to, const char* from) override {
+    return real_.GiveForked(to, from);
+  }
   void Applied(const MapEvent& change) override { real_.Applied(change); }
 
  private:

@@ -27,6 +27,9 @@ class SilentSpace final : public AddressSpace {
     return end;
   }
   bool IsHuge(const char*) override { return false; }
+  const char* FirstAbsent(const char*, const char* end) override { return end; }
+  OpResult Unshare(char*, size_t n) override { return {0, n}; }
+  bool GiveForked(char*, const char*) override { return false; }
   bool IsChanging(const char*, size_t) override { return false; }
   bool IsMoving(const char*, size_t) override { return false; }
   bool Settled(const char*, size_t) override { return true; }
@@ -52,7 +55,7 @@ constexpr uint64_t kW = 0x40000;
 
 class MapOrderTest : public testing::Test {
  protected:
-  MapOrderTest() : changes_(&shared_) {
+  MapOrderTest() : forks_(&shared_), changes_(&shared_, &forks_) {
     shared_.space = &space_;
     a_ = AddRegion(kA);
     b_ = AddRegion(kB);
@@ -94,6 +97,7 @@ class MapOrderTest : public testing::Test {
 
   SilentSpace space_;
   Shared shared_;
+  Forks forks_;
   MapChanges changes_;
   std::shared_ptr<core::MemoryGroup> group_ =
       std::make_shared<core::MemoryGroup>(&shared_.folios, 1024);

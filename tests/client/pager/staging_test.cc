@@ -18,6 +18,8 @@ class CountingSpace final : public AddressSpace {
   OpResult CopyIn(char*, const char*, size_t n) override { return {0, n}; }
   OpResult MoveIn(char*, char*, size_t n) override { return {0, n}; }
   OpResult MoveOut(char*, char*, size_t n) override { return {0, n}; }
+  OpResult Unshare(char*, size_t n) override { return {0, n}; }
+  bool GiveForked(char*, const char*) override { return false; }
   OpResult Zap(char*, size_t n) override {
     ++zaps;
     return {0, n};
@@ -28,6 +30,7 @@ class CountingSpace final : public AddressSpace {
   bool IsPresent(const char*) override { return true; }
   const char* FirstPresent(const char* at, const char*) override { return at; }
   OpResult DropTable(char*) override { return {0, kPmdBytes}; }
+  const char* FirstAbsent(const char*, const char* end) override { return end; }
   bool IsHuge(const char*) override { return true; }
   bool IsChanging(const char*, size_t) override { return false; }
   bool IsMoving(const char*, size_t) override { return false; }

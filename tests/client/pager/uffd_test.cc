@@ -90,6 +90,8 @@ TEST_F(UffdTest, ABlockMovesHugeInAndOutAndBack) {
   ASSERT_TRUE(uffd_->MoveIn(region_, nursery_, kPmdBytes).ok());
   EXPECT_TRUE(uffd_->IsHuge(region_));
   EXPECT_FALSE(uffd_->IsPresent(nursery_));
+  EXPECT_EQ(uffd_->FirstAbsent(region_, region_ + 2 * kPmdBytes),
+            region_ + kPmdBytes);
   ASSERT_TRUE(uffd_->MoveOut(staging_, region_, kPmdBytes).ok());
   EXPECT_FALSE(uffd_->IsPresent(region_));
   EXPECT_TRUE(uffd_->IsHuge(staging_));

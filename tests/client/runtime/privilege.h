@@ -3,6 +3,8 @@
 #define FARSWAP_TESTS_CLIENT_RUNTIME_PRIVILEGE_H_
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +19,19 @@ inline bool HasUserfaultfd() {
   const auto fd = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC));
   if (fd >= 0) close(fd);
   return fd >= 0;
+}
+
+// Whether it may be told of forks (CAP_SYS_PTRACE, and that of the machine: a
+// sandbox's user namespace has but its own).
+inline bool HasForkEvents() {
+  const auto fd = static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC));
+  if (fd < 0) return false;
+  uffdio_api api{};
+  api.api = UFFD_API;
+  api.features = UFFD_FEATURE_EVENT_FORK;
+  const bool told = ioctl(fd, UFFDIO_API, &api) == 0;
+  close(fd);
+  return told;
 }
 
 }  // namespace farswap

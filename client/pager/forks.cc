@@ -1,0 +1,149 @@
+#include "client/pager/forks.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "common/check.h"
+#include "common/log_raw.h"
+
+namespace farswap::pager {
+namespace {
+
+// A descriptor of its own for the child; false if it cannot be told.
+bool Tell(int socket, ForkReply reply, int fd) {
+  char byte = static_cast<char>(reply);
+  iovec io{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+}
+
+// What of the piece is in none of the ranges.
+std::vector<RegionTable::Piece> Without(
+    const RegionTable::Piece& piece, const std::vector<AddressRange>& ranges) {
+  std::vector<RegionTable::Piece> rest = {piece};
+  for (const auto& [start, end] : ranges) {
+    std::vector<RegionTable::Piece> left;
+    for (const RegionTable::Piece& p : rest) {
+      if (p.start < std::min(start, p.end)) {
+        left.push_back(p.In(p.start, std::min(start, p.end)));
+      }
+      if (std::max(end, p.start) < p.end) {
+        left.push_back(p.In(std::max(end, p.start), p.end));
+      }
+    }
+    rest = std::move(left);
+  }
+  return rest;
+}
+
+}  // namespace
+
+Forks::~Forks() {
+  MutexLock lock(&mu_);
+  FARSWAP_CHECK(children_.empty());
+}
+
+int Forks::Prepare() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return -1;  // The fork is refused, as one that was not prepared.
+  }
+  MutexLock lock(&mu_);
+  expected_ = ends[0];
+  return ends[1];
+}
+
+int Forks::TakeExpected() {
+  MutexLock lock(&mu_);
+  return std::exchange(expected_, -1);
+}
+
+void Forks::Done() {
+  const int socket = TakeExpected();
+  if (socket < 0) return;
+  (void)Tell(socket, ForkReply::kNothing, -1);
+  close(socket);
+}
+
+size_t Forks::children() const {
+  MutexLock lock(&mu_);
+  return stopped_ ? kMaxChildren : children_.size();
+}
+
+void Forks::Apply(int uffd, const std::vector<AddressRange>& unclear,
+                  const std::function<void()>& copied) {
+  static LogLimiter limiter(60);
+  shared_.forked.store(true, std::memory_order_relaxed);
+  Reap();
+  auto child = std::make_unique<ForkedChild>(&shared_, uffd);
+  for (const auto& piece : shared_.regions.All()) {
+    for (const auto& part : Without(piece, unclear)) child->AddPiece(part);
+  }
+  copied();
+  const int socket = TakeExpected();
+  if (socket >= 0 && children() < kMaxChildren && child->Start(socket)) {
+    // If it is gone already, its end is seen.
+    (void)Tell(socket, ForkReply::kServed, uffd);
+    shared_.counters.forks.Add();
+    shared_.counters.forked_children.Add(1);
+    MutexLock lock(&mu_);
+    children_.push_back(std::move(child));
+    return;
+  }
+  child->Refuse();
+  shared_.counters.forks_refused.Add();
+  uint64_t suppressed = 0;
+  if (limiter.Allow(&suppressed)) {
+    LogRaw(LogLevel::kWarning,
+           "a fork is not served: by a raw clone, of a forked child, or beyond "
+           "%zu children; its far memory that is remote raises SIGBUS (%llu "
+           "more since the last such line)",
+           kMaxChildren, static_cast<unsigned long long>(suppressed));
+  }
+  if (socket < 0) return;
+  (void)Tell(socket, ForkReply::kRefused, -1);
+  close(socket);
+}
+
+void Forks::Reap() {
+  std::vector<std::unique_ptr<ForkedChild>> ended;
+  MutexLock lock(&mu_);
+  const auto first =
+      std::partition(children_.begin(), children_.end(),
+                     [](const auto& child) { return !child->ended(); });
+  std::move(first, children_.end(), std::back_inserter(ended));
+  children_.erase(first, children_.end());
+  shared_.counters.forked_children.Sub(ended.size());
+}
+
+void Forks::Stop() {
+  std::vector<std::unique_ptr<ForkedChild>> children;
+  {
+    MutexLock lock(&mu_);
+    stopped_ = true;
+    children.swap(children_);
+  }
+  for (const auto& child : children) child->Stop();
+  shared_.counters.forked_children.Sub(children.size());
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,44 @@
+// The userfaultfd of a forked child, in its parent, which is told and answers
+// what happens there.
+//
+// Ranges are the child's addresses, page-aligned. Errors as of AddressSpace;
+// ESRCH: the child, or its memory, is gone (it ended, or called exec).
+//
+// For one thread.
+#ifndef FARSWAP_CLIENT_PAGER_UFFD_FORKED_H_
+#define FARSWAP_CLIENT_PAGER_UFFD_FORKED_H_
+
+#include <cstddef>
+#include <optional>
+
+#include "client/pager/address_space.h"
+#include "client/pager/uffd_message.h"
+
+namespace farswap::pager {
+
+class UffdForked {
+ public:
+  // Takes over the descriptor. Once it is closed, here and wherever it was
+  // sent, the kernel gives the child zeros for what is absent.
+  explicit UffdForked(int fd) : fd_(fd) {}
+  ~UffdForked();
+  UffdForked(const UffdForked&) = delete;
+  UffdForked& operator=(const UffdForked&) = delete;
+
+  int fd() const { return fd_; }
+  // Leaves it open for good: whoever faults waits, until this process ends.
+  void Leak() { fd_ = -1; }
+
+  std::optional<Message> Read() { return ReadMessage(fd_); }
+  OpResult CopyIn(char* to, const char* from, size_t bytes);
+  OpResult ZeroFill(char* at, size_t bytes);
+  OpResult Poison(char* at, size_t bytes);
+  OpResult Wake(char* at, size_t bytes);
+
+ private:
+  int fd_;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_UFFD_FORKED_H_

@@ -1,0 +1,57 @@
+// What a userfaultfd tells.
+#ifndef FARSWAP_CLIENT_PAGER_UFFD_MESSAGE_H_
+#define FARSWAP_CLIENT_PAGER_UFFD_MESSAGE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "client/pager/map_events.h"
+
+namespace farswap::pager {
+
+// A page fault that waits to be resolved.
+struct Fault {
+  char* address = nullptr;  // Exact, not aligned.
+  uint32_t tid = 0;         // Of the thread that waits.
+  bool write = false;
+};
+
+// One of the two.
+struct Message {
+  std::optional<Fault> fault;
+  MapEvent change;
+};
+
+// Reads a message of a userfaultfd that does not block. Nullopt: there is none
+// (errno EAGAIN), or it cannot be had now. A fork's descriptor is the caller's.
+std::optional<Message> ReadMessage(int uffd);
+
+// Messages as they come, kept by who may neither allocate nor wait for a lock:
+// while a thread forks it holds the allocator's, until its event is read. The
+// place for them is mapped once, and costs what it is used.
+class RawMessages {
+ public:
+  RawMessages() = default;
+  ~RawMessages();
+  RawMessages(const RawMessages&) = delete;
+  RawMessages& operator=(const RawMessages&) = delete;
+
+  // False: no address space. To be called before the rest.
+  bool Map();
+  enum class Got { kNothing, kMessage, kFork };
+  // Reads one. kNothing: as ReadMessage's nullopt, with its errno. Dies when
+  // there is no place left: a million messages.
+  Got Read(int uffd);
+  // All of them, in their order; they are kept no more.
+  std::vector<Message> TakeAll();
+
+ private:
+  void* place_ = nullptr;
+  size_t count_ = 0;
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_UFFD_MESSAGE_H_
