@@ -120,7 +120,7 @@ TEST_F(FarswapForkTest, AChildOfAKilledPagerIsKilledAndReadsNoZeros) {
            -1, 0));
   for (int round = 0; round < rounds; ++round) {
     // What the killed one had is its session's, until its lease is over.
-    if (round > 0) FarswapApiTest::SetUp();
+    if (round > 0) SetUp();
     seen[0] = 0;
     seen[1] = 0;
     const pid_t program = fork();
