@@ -75,7 +75,7 @@ struct Counters {
   Counter thp_swpin;
   std::array<Counter, kThpFallbacks> thp_swpin_fallback;  // By cause.
   Counter swap_ra;           // Folios read before anyone faulted on them.
-  Counter swap_ra_hit;       // Of them: a fault came while they were read.
+  Counter swap_ra_hit;       // Of them: waited for, or a stream went past.
   Counter prefetch_dropped;  // Pages asked for in vain: no room, too many.
   Counter takeout_busy;      // EBUSY, EINVAL, ...: left resident.
   Counter takeout_unshared;  // Given frames of their own, for a child's sake.

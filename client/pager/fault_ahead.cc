@@ -103,6 +103,11 @@ ReadAhead::Step FaultPath::ReadUnasked(Region* region, uint64_t page,
   return step;
 }
 
+void FaultPath::CountAhead(const Service& service) {
+  shared_.counters.swap_ra.Add();
+  service.region->fault_size().CameAhead(service.page / kPagesPerPart);
+}
+
 ReadAhead::Step FaultPath::ReadCharged(Service* service, const Plan& plan,
                                        int order) {
   Read read;
@@ -118,7 +123,7 @@ ReadAhead::Step FaultPath::ReadCharged(Service* service, const Plan& plan,
     GiveUp(service, &read);
     return ReadAhead::Step::kNoRoom;
   }
-  shared_.counters.swap_ra.Add();
+  CountAhead(*service);
   Install(service, &read);
   return ReadAhead::Step::kDone;
 }

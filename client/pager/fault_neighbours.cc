@@ -59,7 +59,7 @@ std::vector<FaultPath::Neighbour> FaultPath::AttachAlong(Service* service,
   const int along = service->stream->along;
   const uint64_t block = AlignDown(service->page, kPagesPerPmd);
   uint64_t page = NextAlong(first.folio->index, first.folio->order, along);
-  while (found.size() + 1 < FaultSize::kPartsAlong &&
+  while (found.size() + 1 < service->stream->parts &&
          AlignDown(page, kPagesPerPmd) == block) {
     std::optional<Neighbour> next =
         AttachNeighbour(*service, first.grant.session, page);
@@ -137,8 +137,8 @@ void FaultPath::InstallNeighbour(Neighbour* neighbour) {
     return GiveUp(&neighbour->service, read);
   }
   CountFetched(*read);
-  shared_.counters.swap_ra.Add();
   Service* const service = &neighbour->service;
+  CountAhead(*service);
   service->deadline = std::max(service->deadline,
                                std::chrono::steady_clock::now() + kInstallWait);
   Install(service, read);

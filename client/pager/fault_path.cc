@@ -224,6 +224,8 @@ const FaultSize::Advice& FaultPath::Advise(Service* service) const {
   if (!service->stream) {
     service->stream =
         service->region->fault_size().Advise(service->page / kPagesPerPart);
+    const uint32_t hits = service->stream->hits;
+    if (hits > 0) shared_.counters.swap_ra_hit.Add(hits);
   }
   return *service->stream;
 }
@@ -250,7 +252,8 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
         region->IsWhole(AlignDown(page, kPagesPerPmd), kPmdOrder)) {
       orders |= 1u << kPmdOrder;
     } else {
-      service->pieces = IsWantedAlong(map, page, least, service->stream->along);
+      service->pieces = service->stream->parts > 1 &&
+                        IsWantedAlong(map, page, least, service->stream->along);
       CountBlockInPiecesLocked(map, page);
     }
   }

@@ -169,6 +169,8 @@ class FaultPath {
   // Brings a block in that nobody waits for, as yet.
   ReadAhead::Step ReadBlock(Region* region, uint64_t block);
   ReadAhead::Step ReadUnasked(Region* region, uint64_t page, const Plan& plan);
+  // A folio that nobody asked for is here.
+  void CountAhead(const Service& service);
   ReadAhead::Step ReadCharged(Service* service, const Plan& plan, int order);
   Turn TakeTurn(Service* service);
   Plan MakePlan(Service* service);

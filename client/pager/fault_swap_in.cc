@@ -284,7 +284,10 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
     shared_.staging->PutReceived(read->bytes, left);
   }
   for (const Waiter& waiter : served) CountLatency(waiter);
-  if (service->ahead && !served.empty()) shared_.counters.swap_ra_hit.Add();
+  // Of smaller ones, who waits is no step of a stream: it will go past.
+  if (service->ahead && order == kPmdOrder && !served.empty()) {
+    shared_.counters.swap_ra_hit.Add();
+  }
   return Turn::kDone;
 }
 

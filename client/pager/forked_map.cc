@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "common/log_raw.h"
+#include "client/pager/vacated.h"
 
 namespace farswap::pager {
 namespace {
@@ -17,9 +17,81 @@ constexpr PageWord kPresent(PageWord::Kind::kFolio, 0);
 // How long a child may be in the way of its own poison: its events are read
 // meanwhile, so each is over in some microseconds.
 constexpr std::chrono::seconds kPoisonWait{10};
+constexpr std::chrono::microseconds kPoisonPause{50};
+constexpr int kEagerTries = 1000;
+
+using Clock = std::chrono::steady_clock;
 
 char* AlignDownTo(char* at, uint64_t bytes) {
   return at - reinterpret_cast<uintptr_t>(at) % bytes;
+}
+
+bool PoisonRuns(UffdForked* uffd, std::vector<AddressRange> runs,
+                Clock::time_point until);
+
+// What of the runs lies in the range is, from now on, at `to`.
+void MoveRuns(const MapEvent& move, std::vector<AddressRange>* runs) {
+  std::vector<AddressRange> moved;
+  for (const auto& [start, end] : *runs) {
+    char* const from = std::clamp(start, move.start, move.end);
+    char* const until = std::clamp(end, move.start, move.end);
+    if (start < std::min(end, move.start)) {
+      moved.emplace_back(start, std::min(end, move.start));
+    }
+    if (from < until) {
+      moved.emplace_back(move.to + (from - move.start),
+                         move.to + (until - move.start));
+    }
+    if (std::max(start, move.end) < end) {
+      moved.emplace_back(std::max(start, move.end), end);
+    }
+  }
+  *runs = std::move(moved);
+}
+
+// The child's own changes, that nobody else reads: what it moves is to be
+// poisoned where it goes to; what it gives up is poisoned all the same. False:
+// there are none.
+bool FollowChanges(UffdForked* uffd, std::vector<AddressRange>* runs,
+                   Clock::time_point until) {
+  bool any = false;
+  while (const auto message = uffd->Read()) {
+    any = true;
+    if (message->fault) continue;
+    const MapEvent& change = message->change;
+    if (change.kind == MapEvent::Kind::kRemap) MoveRuns(change, runs);
+    if (change.kind != MapEvent::Kind::kFork) continue;
+    UffdForked child(change.child);
+    if (!PoisonRuns(&child, *runs, until)) child.Leak();
+  }
+  return any;
+}
+
+// False: it could not be done in time.
+bool PoisonRuns(UffdForked* uffd, std::vector<AddressRange> runs,
+                Clock::time_point until) {
+  int refused = 0;  // In a row.
+  while (!runs.empty()) {
+    AddressRange& run = runs.back();
+    const auto bytes = static_cast<size_t>(run.second - run.first);
+    const OpResult result = uffd->Poison(run.first, bytes);
+    run.first += result.done;
+    if (result.error == ESRCH) return true;
+    const bool later = result.error == EAGAIN || result.error == ENOMEM;
+    // Else present (EEXIST), or not mapped any more.
+    if (!result.ok() && !later) run.first += kPageBytes;
+    if (run.first == run.second) runs.pop_back();
+    refused = later ? refused + 1 : 0;
+    if (!later) continue;
+    if (Clock::now() >= until) return false;
+    // Who changes the map all the time is out of the way for some
+    // microseconds once its change was read.
+    const bool changed = FollowChanges(uffd, &runs, until);
+    if (!changed && refused > kEagerTries) {
+      std::this_thread::sleep_for(kPoisonPause);
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -278,34 +350,13 @@ void ForkedMap::Move(char* start, char* end, char* to) {
 // --- the end ---
 
 bool ForkedMap::PoisonAll(UffdForked* uffd) const {
-  const auto until = std::chrono::steady_clock::now() + kPoisonWait;
-  bool done = true;
-  const auto poison = [&](char* at, size_t bytes) {
-    for (size_t i = 0; i < bytes && done;) {
-      const OpResult result = uffd->Poison(at + i, bytes - i);
-      i += result.done;
-      if (result.ok()) return;
-      if (result.error == ESRCH) return;
-      if (result.error != EAGAIN && result.error != ENOMEM) {
-        i += kPageBytes;  // Present (EEXIST), or not mapped any more.
-        continue;
-      }
-      // Its own changes, that nobody reads.
-      while (const auto message = uffd->Read()) {
-        if (message->change.kind != MapEvent::Kind::kFork) continue;
-        UffdForked child(message->change.child);
-        if (!PoisonAll(&child)) child.Leak();
-      }
-      done = std::chrono::steady_clock::now() < until;
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
-  };
+  std::vector<AddressRange> runs;
   for (const Range& range : ranges_) {
     ForEachSwap(range, [&](uint64_t first, uint64_t end) {
-      poison(range.AddressOf(first), (end - first) * kPageBytes);
+      runs.emplace_back(range.AddressOf(first), range.AddressOf(end));
     });
   }
-  return done;
+  return PoisonRuns(uffd, std::move(runs), Clock::now() + kPoisonWait);
 }
 
 void ForkedMap::Clear() {

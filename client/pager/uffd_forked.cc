@@ -3,28 +3,37 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "client/pager/uffd_abi.h"
 
 namespace farswap::pager {
 namespace {
 
-// Goes on after what was done in part; `attempt(offset, &done)` runs one ioctl
-// for the rest and returns its errno. Of what was unmapped or moved just now
-// the kernel says ENOENT once, and EAGAIN then, until that is read.
+// Goes on after what was done in part; `attempt(offset, bytes, &done)` runs one
+// ioctl and returns its errno. The kernel says ENOENT of what was unmapped or
+// moved just now, once, and EAGAIN then, until that is read; and of a range
+// that is several mappings, which is done page by page.
 template <typename Try>
 OpResult GoOn(size_t bytes, Try&& attempt) {
   OpResult result;
+  size_t most = bytes;
   bool absent = false;
   while (result.done < bytes) {
+    const size_t wanted = std::min(most, bytes - result.done);
     int64_t done = 0;
-    const int error = attempt(result.done, &done);
-    if (error == 0) return {0, bytes};
-    if (error == ENOENT && !absent) {
+    const int error = attempt(result.done, wanted, &done);
+    if (error == 0) done = static_cast<int64_t>(wanted);
+    if (done > 0) {
+      result.done += static_cast<size_t>(done);
+      absent = false;
+    } else if (error == ENOENT && !absent) {
       absent = true;
-      continue;
+    } else if (error == ENOENT && wanted > kPageBytes) {
+      most = kPageBytes;
+    } else {
+      return {error, result.done};
     }
-    if (done <= 0) return {error, result.done};
-    result.done += static_cast<size_t>(done);
   }
   return result;
 }
@@ -36,8 +45,8 @@ UffdForked::~UffdForked() {
 }
 
 OpResult UffdForked::CopyIn(char* to, const char* from, size_t bytes) {
-  return GoOn(bytes, [&](size_t at, int64_t* done) {
-    uffdio_copy arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
+  return GoOn(bytes, [&](size_t at, size_t size, int64_t* done) {
+    uffdio_copy arg{U64(to + at), U64(from + at), size, 0, 0};
     const int error = Ioctl(fd_, UFFDIO_COPY, &arg);
     *done = arg.copy;
     return error;
@@ -45,8 +54,8 @@ OpResult UffdForked::CopyIn(char* to, const char* from, size_t bytes) {
 }
 
 OpResult UffdForked::ZeroFill(char* at, size_t bytes) {
-  return GoOn(bytes, [&](size_t offset, int64_t* done) {
-    uffdio_zeropage arg{{U64(at + offset), bytes - offset}, 0, 0};
+  return GoOn(bytes, [&](size_t offset, size_t size, int64_t* done) {
+    uffdio_zeropage arg{{U64(at + offset), size}, 0, 0};
     const int error = Ioctl(fd_, UFFDIO_ZEROPAGE, &arg);
     *done = arg.zeropage;
     return error;
@@ -54,8 +63,8 @@ OpResult UffdForked::ZeroFill(char* at, size_t bytes) {
 }
 
 OpResult UffdForked::Poison(char* at, size_t bytes) {
-  return GoOn(bytes, [&](size_t offset, int64_t* done) {
-    PoisonArg arg{{U64(at + offset), bytes - offset}, 0, 0};
+  return GoOn(bytes, [&](size_t offset, size_t size, int64_t* done) {
+    PoisonArg arg{{U64(at + offset), size}, 0, 0};
     const int error = Ioctl(fd_, kIoctlPoison, &arg);
     *done = arg.updated;
     return error;

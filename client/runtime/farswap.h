@@ -308,7 +308,7 @@ typedef struct {
   uint64_t thp_swpin_fallback_pmd;      /* It came, but was not mapped huge. */
   uint64_t thp_swpin_fallback_staging;  /* No 2 MiB of staging were free. */
   uint64_t swap_ra;          /* Folios read before a fault asked for them. */
-  uint64_t swap_ra_hit;      /* Of them: one asked while they were read. */
+  uint64_t swap_ra_hit;      /* Of them: waited for, or a stream went past. */
   uint64_t pinned_bytes;     /* Of all groups, now. */
   uint64_t prefetch_dropped; /* Pages asked for that there was no room for. */
   uint64_t takeout_busy;     /* Folios that would not go: pinned, protected. */

@@ -79,7 +79,7 @@ constexpr Field kCounters[] = {
     FARSWAP_METRIC("readahead_folios_total", swap_ra,
                    "Folios read before a fault asked for them."),
     FARSWAP_METRIC("readahead_hit_folios_total", swap_ra_hit,
-                   "Of those: a fault asked while they were being read."),
+                   "Of those: waited for, or a stream of faults went past."),
     FARSWAP_METRIC("prefetch_dropped_pages_total", prefetch_dropped,
                    "Pages that the program asked to be brought in and that "
                    "there was no room for."),

@@ -1,10 +1,14 @@
 #include "tests/chaos/chaos_program.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #include "tests/chaos/guarded.h"
@@ -16,6 +20,12 @@ using Random = std::mt19937_64;
 
 // Every page is read once more at the end, under sanitizers on busy machines.
 constexpr std::chrono::minutes kPatience{4};
+
+// A thread forks at one of so many visits of a stripe.
+constexpr uint64_t kVisitsAFork = 64;
+constexpr int kStepsOfAChild = 200;
+// More than a server is ever away, and less than kPatience.
+constexpr unsigned kChildSeconds = 120;
 
 uint64_t AnyPage(Random* random) { return (*random)() % Stripe::kPages; }
 
@@ -69,28 +79,41 @@ uint64_t PickSeed() {
 // Check expects.
 const std::vector<Program::Kind>& Program::Kinds() {
   static const std::vector<Kind> kinds = {
-      {"write", 1792,
+      {"write", 1792, true,
        [](Random* r, Stripe* s) { s->Write(AnyPage(r), (*r)() | 1); }},
-      {"read", 1791, [](Random* r, Stripe* s) { s->Check(AnyPage(r)); }},
-      {"discard", 64,
+      {"read", 1791, true, [](Random* r, Stripe* s) { s->Check(AnyPage(r)); }},
+      {"discard", 64, true,
        [](Random* r, Stripe* s) { Discard(r, s, MADV_DONTNEED); }},
-      {"free", 64, [](Random* r, Stripe* s) { Discard(r, s, MADV_FREE); }},
-      {"protect", 64, Protect},
-      {"lock", 64, [](Random*, Stripe* s) { s->SetLocked(!s->locked()); }},
-      {"advise huge", 64,
+      {"free", 64, true,
+       [](Random* r, Stripe* s) { Discard(r, s, MADV_FREE); }},
+      {"protect", 64, true, Protect},
+      {"lock", 64, true,
+       [](Random*, Stripe* s) { s->SetLocked(!s->locked()); }},
+      {"advise huge", 64, true,
        [](Random* r, Stripe* s) { s->AdviseHuge((*r)() % 2 == 0); }},
-      {"move", 64, [](Random*, Stripe* s) { s->Move(); }},
-      {"prefetch", 32, Give<&Stripe::Prefetch>},
-      {"cold", 32, Give<&Stripe::Cold>},
-      {"pin", 32, Give<&Stripe::Pin>},
-      {"discard by hint", 32, Give<&Stripe::DiscardByHint>},
-      {"replace", 1, [](Random* r, Stripe* s) { s->Replace(AnyPage(r)); }},
+      {"move", 64, true, [](Random*, Stripe* s) { s->Move(); }},
+      {"prefetch", 32, false, Give<&Stripe::Prefetch>},
+      {"cold", 32, false, Give<&Stripe::Cold>},
+      {"pin", 32, false, Give<&Stripe::Pin>},
+      {"discard by hint", 32, false, Give<&Stripe::DiscardByHint>},
+      {"replace", 1, true,
+       [](Random* r, Stripe* s) { s->Replace(AnyPage(r)); }},
   };
   return kinds;
 }
 
-Program::Program(FarMemory* memory, uint64_t seed, bool lossy, Counts* counts)
-    : counts_(*counts) {
+SharedCounts::SharedCounts() {
+  void* const at = mmap(nullptr, sizeof(Counts), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) std::abort();
+  counts_ = new (at) Counts;
+}
+
+SharedCounts::~SharedCounts() { munmap(counts_, sizeof(Counts)); }
+
+Program::Program(FarMemory* memory, uint64_t seed, bool lossy, bool forks,
+                 Counts* counts)
+    : memory_(*memory), forks_(forks), counts_(*counts) {
   CatchSigbus();
   for (int t = 0; t < kThreads; ++t) {
     threads_[t].random.seed(seed + t);
@@ -118,6 +141,7 @@ void Program::Step(Thread* thread, Stripe* stripe) {
   for (const Kind& kind : Kinds()) {
     pick -= kind.weight;
     if (pick >= 0) continue;
+    if (is_child_ && !kind.in_child) break;
     thread->doing = kind.name;
     kind.run(&thread->random, stripe);
     break;
@@ -125,14 +149,63 @@ void Program::Step(Thread* thread, Stripe* stripe) {
   ++counts_.steps;
 }
 
+void Program::Fork(Thread* thread) {
+  thread->doing = "waiting for its child";
+  AwaitChild(thread);
+  thread->doing = "fork";
+  const pid_t child = memory_.Fork();
+  if (child == 0) BeChild(thread);
+  if (child < 0) {
+    std::perror("fork");
+    ++counts_.wrong;
+    return;
+  }
+  thread->child = child;
+  ++counts_.forks;
+}
+
+// Has this thread, and all far memory as its parent had it; of that it knows
+// its own thread's. A fault that nobody answers is killed.
+void Program::BeChild(Thread* thread) {
+  alarm(kChildSeconds);
+  is_child_ = true;
+  thread->random.seed(thread->random() + 1);
+  for (Stripe& stripe : thread->stripes) stripe.ForgetLock();
+  for (int i = 0; i < kStepsOfAChild;) {
+    Stripe& stripe = thread->stripes[thread->random() % kStripes];
+    for (int k = 0; k < 16; ++k, ++i) {
+      if (!stripe.gone()) Step(thread, &stripe);
+    }
+    if (!stripe.gone()) stripe.CheckAll();
+  }
+  _exit(0);
+}
+
+void Program::AwaitChild(Thread* thread) {
+  if (thread->child == 0) return;
+  int status = 0;
+  pid_t ended = 0;
+  do {
+    ended = waitpid(thread->child, &status, 0);
+  } while (ended < 0 && errno == EINTR);
+  if (ended != thread->child || status != 0) {
+    std::fprintf(stderr, "wrong: a child ended with status %#x\n", status);
+    ++counts_.wrong;
+  }
+  thread->child = 0;
+}
+
 void Program::Run(Thread* thread) {
   while (!stop_) {
     // Some locality, so that folios of all sizes come and go.
+    if (forks_ && thread->random() % kVisitsAFork == 0) Fork(thread);
     Stripe& stripe = thread->stripes[thread->random() % kStripes];
     for (int i = 0; i < 16 && !stop_ && !stripe.gone(); ++i) {
       Step(thread, &stripe);
     }
   }
+  thread->doing = "waiting for its last child";
+  AwaitChild(thread);
   thread->doing = "the last check";
   for (Stripe& stripe : thread->stripes) {
     if (stripe.gone()) continue;
@@ -179,6 +252,7 @@ void Print(const Counts& counts) {
   print("reads", counts.reads);
   print("writes", counts.writes);
   print("moves", counts.moves);
+  print("forks", counts.forks);
   print("SIGBUS", counts.sigbus);
   std::printf("%s wrong\n", std::to_string(counts.wrong).c_str());
 }

@@ -1,5 +1,6 @@
 // The chaos program: eight threads do to far memory whatever a program may do,
 // each to stripes of its own, so that it knows what every page has to read as.
+// Their forked children go on for a while with what they were left.
 #ifndef FARSWAP_TESTS_CHAOS_CHAOS_PROGRAM_H_
 #define FARSWAP_TESTS_CHAOS_CHAOS_PROGRAM_H_
 
@@ -27,6 +28,22 @@ uint64_t PickSeed();
 
 void Print(const Counts& counts);
 
+// Owns counts that forked children add to as well.
+class SharedCounts {
+ public:
+  SharedCounts();
+  ~SharedCounts();
+  SharedCounts(const SharedCounts&) = delete;
+  SharedCounts& operator=(const SharedCounts&) = delete;
+
+  Counts* get() const { return counts_; }
+  Counts* operator->() const { return counts_; }
+  const Counts& operator*() const { return *counts_; }
+
+ private:
+  Counts* counts_;
+};
+
 // One round's.
 class Program {
  public:
@@ -36,7 +53,10 @@ class Program {
   static constexpr uint64_t kBytes = kThreads * kStripes * Stripe::kBytes;
   static constexpr uint64_t kLimit = kBytes / 4;
 
-  Program(FarMemory* memory, uint64_t seed, bool lossy, Counts* counts);
+  // `forks`: the process may be told of forks, and is not under ASan, whose
+  // allocator a child may find locked.
+  Program(FarMemory* memory, uint64_t seed, bool lossy, bool forks,
+          Counts* counts);
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   ~Program();
@@ -52,6 +72,7 @@ class Program {
     std::thread thread;
     std::mt19937_64 random;
     std::vector<Stripe> stripes;
+    pid_t child = 0;  // 0: none.
     std::atomic<const char*> doing{"nothing yet"};
     std::atomic<bool> done{false};
   };
@@ -59,16 +80,24 @@ class Program {
   struct Kind {
     const char* name;
     int weight;
+    bool in_child;  // Not hints: they are the parent's.
     void (*run)(std::mt19937_64* random, Stripe* stripe);
   };
   static const std::vector<Kind>& Kinds();
 
   void Run(Thread* thread);
   void Step(Thread* thread, Stripe* stripe);
+  // Forks, and looks at the child before the next one.
+  void Fork(Thread* thread);
+  [[noreturn]] void BeChild(Thread* thread);
+  void AwaitChild(Thread* thread);
   bool IsDone() const;
   void Watch() const;
 
+  FarMemory& memory_;
+  const bool forks_;
   Counts& counts_;
+  bool is_child_ = false;
   std::array<Thread, kThreads> threads_;
   std::thread watchdog_;
   std::atomic<bool> stop_{false};

@@ -6,6 +6,7 @@
 // other bytes in it, what was there raises SIGBUS: never zeros, never old
 // bytes; and what was local then or is written after it is right.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -54,6 +55,7 @@ class ApiMemory final : public FarMemory {
   bool Discard(uint64_t offset, uint64_t bytes) override {
     return farswap_region_discard(region_, offset, bytes) == 0;
   }
+  pid_t Fork() override { return fork(); }
 
  private:
   farswap_region* const region_;
@@ -88,7 +90,7 @@ class ChaosServerTest : public testing::Test {
   farswap_client* client_ = nullptr;
   farswap_group* group_ = nullptr;
   farswap_region* region_ = nullptr;
-  Counts counts_;
+  SharedCounts counts_;
   int delays_ = 0;
   int kills_ = 0;
   int ends_ = 0;
@@ -205,7 +207,7 @@ void ChaosServerTest::RunRound(bool lossy, uint64_t seed) {
   const auto until = std::chrono::steady_clock::now() + kRound;
   ASSERT_NO_FATAL_FAILURE(MakeRegion());
   ApiMemory memory(region_);
-  Program program(&memory, seed, lossy, &counts_);
+  Program program(&memory, seed, lossy, MayFork(), counts_.get());
   program.Start();
   while (std::chrono::steady_clock::now() < until && !HasFailure()) {
     Sleep(500);
@@ -217,7 +219,7 @@ void ChaosServerTest::RunRound(bool lossy, uint64_t seed) {
   server_->Kill();
   StartAgain(lossy);
   program.Stop();
-  EXPECT_EQ(counts_.wrong, 0u);
+  EXPECT_EQ(counts_->wrong, 0u);
   EXPECT_EQ(farswap_region_destroy(region_), 0) << farswap_last_error();
 }
 
@@ -225,7 +227,7 @@ void ChaosServerTest::Run(bool lossy) {
   for (int round = 0; round < Rounds() && !HasFailure(); ++round) {
     RunRound(lossy, seed_ + round * 1000);
   }
-  Print(counts_);
+  Print(*counts_);
   const farswap_stats stats = Stats();
   std::printf(
       "%d delays, %d kills, %d ends, %d pools lost; %llu faults, %llu MiB "
@@ -237,7 +239,7 @@ void ChaosServerTest::Run(bool lossy) {
       static_cast<unsigned long long>(stats.retries),
       static_cast<unsigned long long>(stats.checksum_errors),
       static_cast<unsigned long long>(stats.pages_lost));
-  EXPECT_GT(counts_.moves, 10u);
+  EXPECT_GT(counts_->moves, 10u);
   EXPECT_GT(stats.retries, 0u);
   EXPECT_GT(stats.swpin_bytes, 0u);
   EXPECT_GT(stats.swpout_bytes, Program::kBytes - Program::kLimit);
@@ -245,14 +247,14 @@ void ChaosServerTest::Run(bool lossy) {
 
 TEST_F(ChaosServerTest, KilledWithItsPoolItLosesNothing) {
   Run(/*lossy=*/false);
-  EXPECT_EQ(counts_.sigbus, 0u);
+  EXPECT_EQ(counts_->sigbus, 0u);
   EXPECT_EQ(Stats().pages_lost, 0u);
   EXPECT_EQ(Stats().checksum_errors, 0u);
 }
 
 TEST_F(ChaosServerTest, KilledWithoutItIsSigbusNeverZerosNeverOldBytes) {
   Run(/*lossy=*/true);
-  EXPECT_GT(counts_.sigbus, 0u);
+  EXPECT_GT(counts_->sigbus, 0u);
   EXPECT_GT(Stats().pages_lost, 0u);
 }
 

@@ -1,19 +1,24 @@
 // The chaos program at 4:1 overcommit, over a transport in memory, while that
 // is slow, answers nothing, or forgets everything. Every page reads as what was
 // last written, or raises SIGBUS under a lost server.
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
 
 #include "client/pager/hints.h"
+#include "client/runtime/child_watch.h"
 #include "tests/chaos/chaos_program.h"
 #include "tests/chaos/far_memory.h"
 #include "tests/client/pager/pager_fixture.h"
+#include "tests/client/runtime/privilege.h"
 
 namespace farswap::pager {
 namespace {
@@ -41,9 +46,27 @@ class PagerMemory final : public chaos::FarMemory {
     return pager_.hints().Discard(region_, offset, bytes).ok();
   }
 
+  // As runtime/fork_handlers.h does it.
+  pid_t Fork() override {
+    const std::lock_guard one_at_a_time(forking_);
+    const int socket = pager_.PrepareFork();
+    const pid_t parent = getpid();
+    const pid_t child = fork();
+    if (child == 0) {
+      if (socket >= 0) runtime::WatchPager(socket, parent);
+      return child;
+    }
+    if (socket >= 0) {
+      close(socket);
+      pager_.ForkDone();
+    }
+    return child;
+  }
+
  private:
   Pager& pager_;
   Region* const region_;
+  std::mutex forking_;
 };
 
 class ChaosTest : public PagerTest {
@@ -58,7 +81,7 @@ class ChaosTest : public PagerTest {
   void Director(bool lossy, uint64_t seed);
 
   uint64_t seed_ = 0;
-  chaos::Counts counts_;
+  chaos::SharedCounts counts_;
   std::atomic<bool> stop_{false};
 };
 
@@ -89,7 +112,7 @@ void ChaosTest::Director(bool lossy, uint64_t seed) {
 void ChaosTest::RunRound(bool lossy, uint64_t seed) {
   ASSERT_NE(AddRegion(Program::kBytes), nullptr);
   PagerMemory memory(pager_.get(), regions_[0]);
-  Program program(&memory, seed, lossy, &counts_);
+  Program program(&memory, seed, lossy, MayFork(), counts_.get());
   program.Start();
   stop_ = false;
   std::thread director([&] { Director(lossy, seed); });
@@ -105,27 +128,27 @@ void ChaosTest::Run(bool lossy) {
   Start(Program::kLimit, /*max_clusters=*/256);
   for (int round = 0; round < chaos::Rounds() && !HasFailure(); ++round) {
     RunRound(lossy, seed_ + round * 1000);
-    EXPECT_EQ(counts_.wrong, 0u) << "round " << round;
+    EXPECT_EQ(counts_->wrong, 0u) << "round " << round;
   }
-  chaos::Print(counts_);
+  chaos::Print(*counts_);
   const PagerStats stats = pager_->Stats();
   std::printf("%llu faults, %llu pages lost\n",
               static_cast<unsigned long long>(stats.faults),
               static_cast<unsigned long long>(stats.pages_lost));
-  EXPECT_GT(counts_.moves, 10u);
+  EXPECT_GT(counts_->moves, 10u);
   EXPECT_GT(stats.faults, 100u);
   EXPECT_GT(stats.swpin_bytes, 0u);
 }
 
 TEST_F(ChaosTest, ASlowServerLosesNothing) {
   Run(/*lossy=*/false);
-  EXPECT_EQ(counts_.sigbus, 0u);
+  EXPECT_EQ(counts_->sigbus, 0u);
   EXPECT_EQ(pager_->Stats().pages_lost, 0u);
 }
 
 TEST_F(ChaosTest, AServerThatForgetsIsSigbusNeverOldBytes) {
   Run(/*lossy=*/true);
-  EXPECT_GT(counts_.sigbus, 0u);
+  EXPECT_GT(counts_->sigbus, 0u);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #ifndef FARSWAP_TESTS_CHAOS_FAR_MEMORY_H_
 #define FARSWAP_TESTS_CHAOS_FAR_MEMORY_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 
 namespace farswap::chaos {
@@ -23,6 +25,9 @@ class FarMemory {
   virtual bool Prefetch(uint64_t offset, uint64_t bytes) = 0;
   virtual bool Cold(uint64_t offset, uint64_t bytes) = 0;
   virtual bool Discard(uint64_t offset, uint64_t bytes) = 0;
+
+  // As fork(). The child has no hints.
+  virtual pid_t Fork() = 0;
 };
 
 }  // namespace farswap::chaos

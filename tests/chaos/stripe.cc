@@ -57,12 +57,21 @@ void Stripe::SayWrong(uint64_t p) const {
     first = FirstWrong(PageAt(p), expected.stamp);
     name = NameOf(PageAt(p), expected);
   });
-  std::printf("wrong: page %#llx at %p, stamp %#llx%s, is %s from word %llu\n",
-              static_cast<unsigned long long>(OffsetOf(p) / kPageBytes),
-              static_cast<void*>(PageAt(p)),
-              static_cast<unsigned long long>(expected.stamp),
-              expected.freed ? " or freed" : "", name,
-              static_cast<unsigned long long>(first));
+  // By stderr, which has no buffer that a forked child would write once more.
+  std::fprintf(
+      stderr,
+      "wrong: in %d, page %#llx at %p, stamp %#llx%s, is %s from word %llu\n",
+      getpid(), static_cast<unsigned long long>(OffsetOf(p) / kPageBytes),
+      static_cast<void*>(PageAt(p)),
+      static_cast<unsigned long long>(expected.stamp),
+      expected.freed ? " or freed" : "", name,
+      static_cast<unsigned long long>(first));
+}
+
+void Stripe::CallFailed(const char* call) {
+  ++counts_.wrong;
+  std::fprintf(stderr, "wrong: in %d, %s at %p: %s\n", getpid(), call,
+               static_cast<void*>(at_), std::strerror(errno));
 }
 
 void Stripe::Check(uint64_t p) {
@@ -97,8 +106,7 @@ void Stripe::Discard(uint64_t p, uint64_t count, int advice) {
   if (locked_) return;
   count = std::min(count, kPages - p);
   if (madvise(PageAt(p), count * kPageBytes, advice) != 0) {
-    ++counts_.wrong;
-    return;
+    return CallFailed("madvise");
   }
   for (uint64_t i = p; i < p + count; ++i) {
     if (advice == MADV_FREE) {
@@ -113,7 +121,7 @@ void Stripe::Replace(uint64_t kept) {
   if (locked_ || read_only_) return;
   char* const from = PageAt(kept);
   const size_t bytes = (kPages - kept) * kPageBytes;
-  if (munmap(from, bytes) != 0) ++counts_.wrong;
+  if (munmap(from, bytes) != 0) CallFailed("munmap");
   // Nobody else's, unless another thread was faster.
   void* const own =
       mmap(from, bytes, PROT_READ | PROT_WRITE,
@@ -140,7 +148,7 @@ void Stripe::Move() {
   } else if (errno == EFAULT) {
     munmap(room, kBytes);  // It is several all the same.
   } else {
-    ++counts_.wrong;
+    CallFailed("mremap");
   }
 }
 

@@ -12,12 +12,13 @@
 
 namespace farswap::chaos {
 
-// Of all stripes.
+// Of all stripes, in memory that forked children share (SharedCounts).
 struct Counts {
   std::atomic<uint64_t> steps{0};
   std::atomic<uint64_t> reads{0};
   std::atomic<uint64_t> writes{0};
   std::atomic<uint64_t> moves{0};
+  std::atomic<uint64_t> forks{0};
   std::atomic<uint64_t> sigbus{0};
   std::atomic<uint64_t> wrong{0};  // Bytes, or answers of the kernel.
 };
@@ -71,6 +72,8 @@ class Stripe {
   void DiscardByHint(uint64_t p, uint64_t count);
 
   bool locked() const { return locked_; }
+  // After a fork, in the child: locks are not inherited.
+  void ForgetLock() { locked_ = false; }
   // What is the program's own goes; the region has the rest.
   void Leave();
 
@@ -80,6 +83,8 @@ class Stripe {
   // It raised SIGBUS.
   void Lost(uint64_t p);
   void SayWrong(uint64_t p) const;
+  // A call of the kernel's that has to work did not: errno.
+  void CallFailed(const char* call);
   void Forget(uint64_t p);
 
   FarMemory& memory_;

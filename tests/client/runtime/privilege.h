@@ -34,6 +34,16 @@ inline bool HasForkEvents() {
   return told;
 }
 
+// Whether a test may fork what has far memory. Not under ASan, whose allocator
+// a child may find locked.
+inline bool MayFork() {
+#ifdef __SANITIZE_ADDRESS__
+  return false;
+#else
+  return HasForkEvents();
+#endif
+}
+
 }  // namespace farswap
 
 #endif  // FARSWAP_TESTS_CLIENT_RUNTIME_PRIVILEGE_H_
