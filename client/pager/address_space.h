@@ -25,6 +25,7 @@
 #define FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
 
 #include <cstddef>
+#include <vector>
 
 #include "client/pager/map_events.h"
 
@@ -101,6 +102,8 @@ class AddressSpace {
   virtual bool GiveForked(char* to, const char* from) = 0;
   // The page map has been told.
   virtual void Applied(const MapEvent& change) = 0;
+  // The pages that could not be given to a child, of a fork that is applied.
+  virtual std::vector<char*> TakeLacked(int child) = 0;
 };
 
 }  // namespace farswap::pager

@@ -1,6 +1,7 @@
 #include "client/pager/forked_child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -21,11 +22,16 @@ namespace {
 constexpr std::chrono::seconds kMoment{1};
 // Before what could not be done now is tried again.
 constexpr std::chrono::milliseconds kPause{1};
+constexpr std::chrono::milliseconds kMemoryPause{10};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
-const char kQuit = static_cast<char>(ForkReply::kQuit);
+constexpr char kQuit = static_cast<char>(ForkReply::kQuit);
+constexpr char kAbort = static_cast<char>(ForkReply::kAbort);
+constexpr char kUnwatched = static_cast<char>(ForkReply::kUnwatched);
+
+int OpenSpare() { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 char* PageAt(char* at) {
   return at - reinterpret_cast<uintptr_t>(at) % kPageBytes;
@@ -37,26 +43,29 @@ ForkedChild::ForkedChild(Shared* shared, int uffd)
     : shared_(*shared),
       uffd_(uffd),
       map_(shared, &uffd_),
-      stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      spare_fd_(OpenSpare()) {}
 
 ForkedChild::~ForkedChild() {
   Stop();
-  close(stop_fd_);
-  if (socket_ >= 0) close(socket_);
+  if (stop_fd_ >= 0) close(stop_fd_);
+  if (spare_fd_ >= 0) close(spare_fd_);
 }
 
-bool ForkedChild::Start(int socket) {
+bool ForkedChild::Start(OwnFd* socket) {
   if (stop_fd_ < 0) return false;
-  socket_ = socket;
+  socket_ = std::move(*socket);
   thread_ = StartThread("farswap-forked", [this] { Run(); });
-  if (!thread_) socket_ = -1;
+  if (!thread_) *socket = std::move(socket_);
   return thread_.has_value();
 }
 
-void ForkedChild::Refuse() {
+bool ForkedChild::Refuse() {
+  const bool done = map_.PoisonAll(&uffd_);
   // Open, it makes who faults wait; closed, it would give him zeros.
-  if (!map_.PoisonAll(&uffd_)) uffd_.Leak();
+  if (!done) uffd_.Leak();
   map_.Clear();
+  return done;
 }
 
 void ForkedChild::Stop() {
@@ -72,35 +81,41 @@ void ForkedChild::Run() {
     ReadAll();
     ServeAll();
   }
-  if (gone_) {
-    map_.Clear();
-  } else {
-    Refuse();
-    // Its watcher need not end it.
-    (void)send(socket_, &kQuit, 1, MSG_NOSIGNAL);
-  }
+  // Also if it is gone: it may be that only its watcher is.
+  if (Refuse()) (void)send(socket_.get(), &kQuit, 1, MSG_NOSIGNAL);
+  socket_.Reset();
   ended_.store(true, std::memory_order_release);
 }
 
 void ForkedChild::Wait() {
-  pollfd fds[3] = {
-      {uffd_.fd(), POLLIN, 0}, {socket_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  pollfd fds[3] = {{uffd_.fd(), POLLIN, 0},
+                   {socket_.get(), POLLIN, 0},
+                   {stop_fd_, POLLIN, 0}};
   poll(fds, 3, waiting_.empty() ? -1 : static_cast<int>(kPause.count()));
-  gone_ |= fds[1].revents != 0;
   stopping_ |= fds[2].revents != 0;
+  if (fds[1].revents == 0) return;
+  char byte = 0;
+  const bool unwatched =
+      recv(socket_.get(), &byte, 1, MSG_DONTWAIT) == 1 && byte == kUnwatched;
+  (unwatched ? stopping_ : gone_) = true;
 }
 
 void ForkedChild::ReadAll() {
-  while (const std::optional<Message> message = uffd_.Read()) {
-    if (message->fault) {
+  for (;;) {
+    const std::optional<Message> message = uffd_.Read();
+    if (message && message->fault) {
       waiting_.push_back(
           {PageAt(message->fault->address), Now() + shared_.fault_deadline});
-    } else {
+    } else if (message) {
       Apply(message->change);
+    } else if (spare_fd_ >= 0 && (errno == EMFILE || errno == ENFILE)) {
+      close(std::exchange(spare_fd_, -1));
+    } else {
+      break;
     }
   }
-  // A fork of the child's waits for one.
   if (errno == EMFILE || errno == ENFILE) std::this_thread::sleep_for(kPause);
+  if (spare_fd_ < 0) spare_fd_ = OpenSpare();
 }
 
 void ForkedChild::Apply(const MapEvent& change) {
@@ -134,11 +149,13 @@ void ForkedChild::ServeAll() {
 
 ForkedChild::Step ForkedChild::Serve(Waiting* fault) {
   ForkedMap::Range* const range = map_.Find(fault->page);
-  if (range == nullptr) return Poison(fault->page);
+  if (range == nullptr) {
+    return complete_ ? ServeZeros(*fault) : Poison(fault->page);
+  }
   const PageWord word = range->map->Get(range->PageOf(fault->page));
   switch (word.kind()) {
     case PageWord::Kind::kNone:
-      return After(uffd_.ZeroFill(fault->page, kPageBytes).error, fault->page);
+      return ServeZeros(*fault);
     case PageWord::Kind::kSwap:
       return ServeSwap(range, fault);
     default:
@@ -148,12 +165,20 @@ ForkedChild::Step ForkedChild::Serve(Waiting* fault) {
   }
 }
 
+ForkedChild::Step ForkedChild::ServeZeros(const Waiting& fault) {
+  const Step step =
+      After(uffd_.ZeroFill(fault.page, kPageBytes).error, fault.page);
+  const bool late = step == Step::kLater && Now() >= fault.deadline;
+  return late ? Poison(fault.page) : step;
+}
+
 ForkedChild::Step ForkedChild::Poison(char* page) {
   return After(uffd_.Poison(page, kPageBytes).error, page);
 }
 
 ForkedChild::Step ForkedChild::After(int error, char* page) {
   if (error == ESRCH) return Step::kGone;
+  if (error == ENOMEM) std::this_thread::sleep_for(kMemoryPause);
   if (error == EAGAIN || error == ENOMEM) return Step::kLater;
   // There is a page, or nothing is mapped: who waits finds it. Done: who came
   // while it was done is not woken by that.
@@ -175,7 +200,7 @@ ForkedChild::Step ForkedChild::ServeSwap(ForkedMap::Range* range,
   if (parts.empty()) {
     // Zeros were in the slot.
     map_.Forget(fault->page, fault->page + kPageBytes);
-    return After(uffd_.ZeroFill(fault->page, kPageBytes).error, fault->page);
+    return ServeZeros(*fault);
   }
   std::vector<remote::FolioRef> refs;
   size_t bytes = 0;
@@ -202,6 +227,10 @@ ForkedChild::Step ForkedChild::ServeSwap(ForkedMap::Range* range,
                                         "stored"));
     }
     const Step step = Install(range, part, at);
+    if (step == Step::kLater && Now() >= fault->deadline) {
+      return Failed(range, fault, part,
+                    absl::ResourceExhaustedError("it has no memory for it"));
+    }
     if (step != Step::kDone) return step;
     at += BytesOf(part.order);
     next_ = range->AddressOf(part.first + PagesOf(part.order));
@@ -243,6 +272,9 @@ ForkedChild::Step ForkedChild::Failed(ForkedMap::Range* range, Waiting* fault,
       fault->deadline = Now() + shared_.fault_deadline;
       return Step::kLater;
     }
+  }
+  if (range->policy == FailPolicy::kAbort) {
+    (void)send(socket_.get(), &kAbort, 1, MSG_NOSIGNAL);
   }
   Step step = Step::kDone;
   uint64_t lost = 0;

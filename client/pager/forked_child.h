@@ -13,7 +13,10 @@
 //   in staging            | kFolio (0)   | (it was copied at once)
 //   in a slot             | kSwap        | a copy, and then it is kFolio (0)
 //   lost                  | kPoisoned    | SIGBUS
-//   in no range           | -            | SIGBUS
+//   unclear (forks.h)     | kPoisoned    | SIGBUS
+//   in no range           | -            | zeros: it is the program's own, what
+//                         |              | mremap grew; SIGBUS, if more than
+//                         |              | that may be missing here
 //
 // One thread does it all: it reads the child's changes of its map and its
 // faults, in their order, so nothing is to be fenced. No get lasts longer than
@@ -21,9 +24,11 @@
 //
 // It ends when the child is gone: when the other end of the socket is closed,
 // which the child's watcher holds (runtime/child_watch.h). If this ends first,
-// what was still to come is poisoned before the descriptor is closed.
+// or nobody can watch, what was still to come is poisoned before the descriptor
+// is closed; should that fail, the child is told nothing, and its watcher ends
+// it.
 //
-// Not thread-safe: AddPiece until Start, Refuse instead of it; then its own
+// Not thread-safe: filled until Start, Refuse instead of it; then its own
 // thread. Stop and ended() are for any.
 #ifndef FARSWAP_CLIENT_PAGER_FORKED_CHILD_H_
 #define FARSWAP_CLIENT_PAGER_FORKED_CHILD_H_
@@ -39,6 +44,7 @@
 
 #include "absl/status/status.h"
 #include "client/pager/forked_map.h"
+#include "client/pager/own_fd.h"
 #include "client/pager/shared.h"
 #include "client/pager/uffd_forked.h"
 
@@ -46,10 +52,12 @@ namespace farswap::pager {
 
 // What a child's end of the socket is told, a byte each.
 enum class ForkReply : char {
-  kServed = 's',   // With its userfaultfd.
-  kRefused = 'r',  // What is remote of it raises SIGBUS.
-  kNothing = 'n',  // It has no far memory.
-  kQuit = 'q',     // Later: as kRefused, from now on.
+  kServed = 's',     // With its userfaultfd.
+  kRefused = 'r',    // What is remote of it raises SIGBUS.
+  kNothing = 'n',    // It has no far memory.
+  kQuit = 'q',       // Later: as kRefused, from now on.
+  kAbort = 'a',      // Later: it is to abort (FailPolicy::kAbort).
+  kUnwatched = 'u',  // From the child: it cannot watch. kQuit is to follow.
 };
 
 class ForkedChild {
@@ -63,12 +71,17 @@ class ForkedChild {
 
   // What the child has of a region. Takes block locks.
   void AddPiece(const RegionTable::Piece& piece) { map_.AddPiece(piece); }
+  void AddUnclear(char* start, char* end) { map_.AddUnclear(start, end); }
+  void Lose(char* page) { map_.Lose(page, page + kPageBytes); }
+  // All that the child has of regions was added.
+  void SetComplete() { complete_ = true; }
 
   // Serves the child from now on; takes over the socket, by which its watcher
-  // is told. False: the system has no thread left.
-  bool Start(int socket);
-  // The child is not served: what it has not got is poisoned.
-  void Refuse();
+  // is told. False: the system has no thread left, and nothing has changed.
+  bool Start(OwnFd* socket);
+  // The child is not served: what it has not got is poisoned. False: it could
+  // not be, so that it waits for it, until this process ends.
+  bool Refuse();
 
   // As Refuse, if the child lives still. Ends the thread.
   void Stop();
@@ -95,6 +108,7 @@ class ForkedChild {
   void Apply(const MapEvent& change);
   void ServeAll();
   Step Serve(Waiting* fault);
+  Step ServeZeros(const Waiting& fault);
   Step ServeSwap(ForkedMap::Range* range, Waiting* fault);
   Step Install(ForkedMap::Range* range, const ForkedMap::Part& part,
                const char* bytes);
@@ -110,8 +124,10 @@ class ForkedChild {
   Shared& shared_;
   UffdForked uffd_;
   ForkedMap map_;
-  int socket_ = -1;
+  bool complete_ = false;
+  OwnFd socket_;
   const int stop_fd_;
+  int spare_fd_;  // For a fork of the child's, when no other is left.
   std::atomic<bool> ended_{false};
   bool gone_ = false;
   bool stopping_ = false;

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "client/pager/poison_runs.h"
 #include "client/pager/vacated.h"
 
 namespace farswap::pager {
@@ -14,94 +15,19 @@ namespace {
 
 // The child has it: was local, or was given to it.
 constexpr PageWord kPresent(PageWord::Kind::kFolio, 0);
-// How long a child may be in the way of its own poison: its events are read
-// meanwhile, so each is over in some microseconds.
-constexpr std::chrono::seconds kPoisonWait{10};
-constexpr std::chrono::microseconds kPoisonPause{50};
-constexpr int kEagerTries = 1000;
-
-using Clock = std::chrono::steady_clock;
-
+constexpr PageWord kLost(PageWord::Kind::kPoisoned, 0);
 char* AlignDownTo(char* at, uint64_t bytes) {
   return at - reinterpret_cast<uintptr_t>(at) % bytes;
 }
 
-bool PoisonRuns(UffdForked* uffd, std::vector<AddressRange> runs,
-                Clock::time_point until);
-
-// What of the runs lies in the range is, from now on, at `to`.
-void MoveRuns(const MapEvent& move, std::vector<AddressRange>* runs) {
-  std::vector<AddressRange> moved;
-  for (const auto& [start, end] : *runs) {
-    char* const from = std::clamp(start, move.start, move.end);
-    char* const until = std::clamp(end, move.start, move.end);
-    if (start < std::min(end, move.start)) {
-      moved.emplace_back(start, std::min(end, move.start));
-    }
-    if (from < until) {
-      moved.emplace_back(move.to + (from - move.start),
-                         move.to + (until - move.start));
-    }
-    if (std::max(start, move.end) < end) {
-      moved.emplace_back(std::max(start, move.end), end);
-    }
-  }
-  *runs = std::move(moved);
-}
-
-// The child's own changes, that nobody else reads: what it moves is to be
-// poisoned where it goes to; what it gives up is poisoned all the same. False:
-// there are none.
-bool FollowChanges(UffdForked* uffd, std::vector<AddressRange>* runs,
-                   Clock::time_point until) {
-  bool any = false;
-  while (const auto message = uffd->Read()) {
-    any = true;
-    if (message->fault) continue;
-    const MapEvent& change = message->change;
-    if (change.kind == MapEvent::Kind::kRemap) MoveRuns(change, runs);
-    if (change.kind != MapEvent::Kind::kFork) continue;
-    UffdForked child(change.child);
-    if (!PoisonRuns(&child, *runs, until)) child.Leak();
-  }
-  return any;
-}
-
-// False: it could not be done in time.
-bool PoisonRuns(UffdForked* uffd, std::vector<AddressRange> runs,
-                Clock::time_point until) {
-  int refused = 0;  // In a row.
-  while (!runs.empty()) {
-    AddressRange& run = runs.back();
-    const auto bytes = static_cast<size_t>(run.second - run.first);
-    const OpResult result = uffd->Poison(run.first, bytes);
-    run.first += result.done;
-    if (result.error == ESRCH) return true;
-    const bool later = result.error == EAGAIN || result.error == ENOMEM;
-    // Else present (EEXIST), or not mapped any more.
-    if (!result.ok() && !later) run.first += kPageBytes;
-    if (run.first == run.second) runs.pop_back();
-    refused = later ? refused + 1 : 0;
-    if (!later) continue;
-    if (Clock::now() >= until) return false;
-    // Who changes the map all the time is out of the way for some
-    // microseconds once its change was read.
-    const bool changed = FollowChanges(uffd, &runs, until);
-    if (!changed && refused > kEagerTries) {
-      std::this_thread::sleep_for(kPoisonPause);
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
-ForkedMap::Range::Range(char* first, char* last,
+ForkedMap::Range::Range(char* first, char* last, char* page_0,
                         std::shared_ptr<core::MemoryGroup> owner,
                         FailPolicy fail_policy)
     : start(first),
       end(last),
-      base(AlignDownTo(first, kPmdBytes)),
+      base(page_0),
       map(std::make_unique<PageMap>(
           AlignUp(static_cast<uint64_t>(last - base), kPmdBytes) / kPageBytes)),
       group(std::move(owner)),
@@ -113,8 +39,8 @@ ForkedMap::~ForkedMap() { Clear(); }
 
 void ForkedMap::AddPiece(const RegionTable::Piece& piece) {
   Region* const region = piece.region.get();
-  Range range(piece.start, piece.end, region->shared_group(),
-              region->fail_policy());
+  Range range(piece.start, piece.end, AlignDownTo(piece.start, kPmdBytes),
+              region->shared_group(), region->fail_policy());
   const uint64_t end = piece.page + piece.pages();
   region->map().ForEachBlock([&](uint64_t block) {
     const uint64_t from = std::max(piece.page, block * kPagesPerPmd);
@@ -123,6 +49,27 @@ void ForkedMap::AddPiece(const RegionTable::Piece& piece) {
   });
   ranges_.push_back(std::move(range));
 }
+
+void ForkedMap::AddUnclear(char* start, char* end) {
+  while (start < end) {
+    char* next = end;
+    const Range* covered = nullptr;
+    for (const Range& range : ranges_) {
+      if (range.end <= start || range.start >= next) continue;
+      covered = range.start <= start ? &range : nullptr;
+      next = covered != nullptr ? range.end : range.start;
+    }
+    if (covered == nullptr) {
+      Range unclear(start, next, AlignDownTo(start, kPmdBytes), nullptr,
+                    FailPolicy::kPoison);
+      Drop(&unclear, unclear.PageOf(start), unclear.PageOf(next), kLost);
+      ranges_.push_back(std::move(unclear));
+    }
+    start = next;
+  }
+}
+
+void ForkedMap::Lose(char* start, char* end) { DropIn(start, end, kLost); }
 
 void ForkedMap::AddBlock(Range* range, const RegionTable::Piece& piece,
                          uint64_t first, uint64_t end) {
@@ -174,7 +121,7 @@ void ForkedMap::AddPageLocked(Range* range, Region* region, uint64_t page,
       // It may never reach its slot: the parent may take it back.
       const OpResult copied = uffd_.CopyIn(at, staged, kPageBytes);
       const bool there = copied.ok() || copied.error == EEXIST;
-      here = there ? kPresent : PageWord(PageWord::Kind::kPoisoned, 0);
+      here = there ? kPresent : kLost;
     }
   }
   if (here != PageWord()) range->map->Set(range->PageOf(at), 0, here);
@@ -231,8 +178,10 @@ std::vector<ForkedMap::Part> ForkedMap::PartsFrom(const Range& range,
 
 // --- changes ---
 
-template <typename Run>
-void ForkedMap::ForEachSwap(const Range& range, Run run) {
+bool IsInSlot(PageWord word) { return word.kind() == PageWord::Kind::kSwap; }
+
+template <typename Is, typename Run>
+void ForkedMap::ForEachRun(const Range& range, Is is, Run run) {
   const PageMap& map = *range.map;
   const uint64_t start = range.PageOf(range.start);
   const uint64_t stop = range.PageOf(range.end);
@@ -240,9 +189,7 @@ void ForkedMap::ForEachSwap(const Range& range, Run run) {
     const uint64_t end = std::min(stop, (block + 1) * kPagesPerPmd);
     for (uint64_t page = std::max(start, block * kPagesPerPmd); page < end;) {
       const uint64_t first = page;
-      while (page < end && map.Get(page).kind() == PageWord::Kind::kSwap) {
-        ++page;
-      }
+      while (page < end && is(map.Get(page))) ++page;
       if (page == first) {
         ++page;
       } else {
@@ -281,8 +228,9 @@ void ForkedMap::Drop(Range* range, uint64_t first, uint64_t end,
 void ForkedMap::CutAt(char* at) {
   Range* const range = Find(at);
   if (range == nullptr || range->start == at) return;
-  Range tail(at, range->end, range->group, range->policy);
-  const uint64_t skip = range->PageOf(tail.base);
+  const uint64_t skip = AlignDown(range->PageOf(at), kPagesPerPmd);
+  Range tail(at, range->end, range->AddressOf(skip), range->group,
+             range->policy);
   range->map->ForEachBlock([&](uint64_t block) {
     for (uint64_t i = 0; i < kPagesPerPmd; ++i) {
       const uint64_t page = block * kPagesPerPmd + i;
@@ -299,13 +247,17 @@ void ForkedMap::CutAt(char* at) {
   ranges_.push_back(std::move(tail));
 }
 
-void ForkedMap::Forget(char* start, char* end) {
+void ForkedMap::DropIn(char* start, char* end, PageWord word) {
   for (Range& range : ranges_) {
     char* const from = std::max(start, range.start);
     char* const to = std::min(end, range.end);
     if (from >= to) continue;
-    Drop(&range, range.PageOf(from), range.PageOf(to), PageWord());
+    Drop(&range, range.PageOf(from), range.PageOf(to), word);
   }
+}
+
+void ForkedMap::Forget(char* start, char* end) {
+  DropIn(start, end, PageWord());
 }
 
 void ForkedMap::Unmap(char* start, char* end) {
@@ -329,8 +281,7 @@ void ForkedMap::Move(char* start, char* end, char* to) {
   bool clear = true;
   for (Range& range : ranges_) {
     if (range.start >= start && range.end <= end) {
-      Range left(range.start, range.end, range.group, range.policy);
-      left.base = range.base;
+      Range left(range.start, range.end, range.base, range.group, range.policy);
       std::swap(left, range);
       moved.push_back(std::move(left));
     } else {
@@ -344,7 +295,7 @@ void ForkedMap::Move(char* start, char* end, char* to) {
     range.base += to - start;
     ranges_.push_back(std::move(range));
   }
-  if (!clear) Unmap(to, to_end);
+  if (!clear) Lose(to, to_end);
 }
 
 // --- the end ---
@@ -352,16 +303,18 @@ void ForkedMap::Move(char* start, char* end, char* to) {
 bool ForkedMap::PoisonAll(UffdForked* uffd) const {
   std::vector<AddressRange> runs;
   for (const Range& range : ranges_) {
-    ForEachSwap(range, [&](uint64_t first, uint64_t end) {
-      runs.emplace_back(range.AddressOf(first), range.AddressOf(end));
-    });
+    ForEachRun(
+        range, [](PageWord word) { return IsInSlot(word) || word == kLost; },
+        [&](uint64_t first, uint64_t end) {
+          runs.emplace_back(range.AddressOf(first), range.AddressOf(end));
+        });
   }
-  return PoisonRuns(uffd, std::move(runs), Clock::now() + kPoisonWait);
+  return PoisonRuns(uffd, std::move(runs));
 }
 
 void ForkedMap::Clear() {
   for (Range& range : ranges_) {
-    ForEachSwap(range, [&](uint64_t first, uint64_t end) {
+    ForEachRun(range, IsInSlot, [&](uint64_t first, uint64_t end) {
       Drop(&range, first, end, PageWord());
     });
   }

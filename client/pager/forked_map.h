@@ -19,13 +19,13 @@ class ForkedMap {
  public:
   // Pages in a row that came of one region.
   struct Range {
-    // Of zeros.
-    Range(char* first, char* last, std::shared_ptr<core::MemoryGroup> owner,
-          FailPolicy fail_policy);
+    // Of zeros. `page_0`: where page 0 of the map is, or would be.
+    Range(char* first, char* last, char* page_0,
+          std::shared_ptr<core::MemoryGroup> owner, FailPolicy fail_policy);
 
     char* start;
     char* end;
-    char* base;  // Page 0 of `map`, at or before `start`.
+    char* base;  // Page 0 of `map`, at or before `start`; of no alignment.
     std::unique_ptr<PageMap> map;
     std::shared_ptr<core::MemoryGroup> group;
     FailPolicy policy;
@@ -54,6 +54,10 @@ class ForkedMap {
   // Takes over what the parent's map has of the piece, and copies what is on
   // its way out. Takes block locks, one at a time.
   void AddPiece(const RegionTable::Piece& piece);
+  // Nobody knows what the child has there, but for what is a range's: SIGBUS.
+  void AddUnclear(char* start, char* end);
+  // What of ranges is there is lost: SIGBUS.
+  void Lose(char* start, char* end);
   // Null: none.
   Range* Find(const char* at);
 
@@ -73,8 +77,8 @@ class ForkedMap {
   void Unmap(char* start, char* end);
   void Move(char* start, char* end, char* to);
 
-  // Poisons in a child what is still in slots: of this child, or of one that it
-  // forked. False: it could not be done in time.
+  // Poisons in a child what is still in slots, or lost: of this child, or of
+  // one that it forked. False: it could not be done in time.
   bool PoisonAll(UffdForked* uffd) const;
   // Gives all slots back: no page is to come any more.
   void Clear();
@@ -89,11 +93,14 @@ class ForkedMap {
   // Where the page's bytes are, if they are in staging; null else.
   const char* StagedLocked(const Region* region, uint64_t page,
                            core::SwapEntry entry);
+  // What of ranges is there becomes that; slots are given back.
+  void DropIn(char* start, char* end, PageWord word);
   // Pages [first, end) become that; their slots are given back.
   void Drop(Range* range, uint64_t first, uint64_t end, PageWord word);
-  // The range's pages that are kSwap, run by run, to `run(first, end)`.
-  template <typename Run>
-  static void ForEachSwap(const Range& range, Run run);
+  // The range's pages of which `is` says true, run by run, to
+  // `run(first, end)`.
+  template <typename Is, typename Run>
+  static void ForEachRun(const Range& range, Is is, Run run);
   // Splits a range that reaches across the address.
   void CutAt(char* at);
 

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "common/check.h"
 #include "common/log_raw.h"
 
@@ -68,20 +69,29 @@ int Forks::Prepare() {
     return -1;  // The fork is refused, as one that was not prepared.
   }
   MutexLock lock(&mu_);
-  expected_ = ends[0];
+  expected_ = OwnFd(ends[0]);
   return ends[1];
 }
 
-int Forks::TakeExpected() {
+void Forks::Told(ForkWindow window) {
   MutexLock lock(&mu_);
-  return std::exchange(expected_, -1);
+  window_ = std::move(window);
+}
+
+OwnFd Forks::TakeExpected() {
+  MutexLock lock(&mu_);
+  return std::move(expected_);
 }
 
 void Forks::Done() {
-  const int socket = TakeExpected();
-  if (socket < 0) return;
-  (void)Tell(socket, ForkReply::kNothing, -1);
-  close(socket);
+  const OwnFd socket = TakeExpected();
+  Told({});
+  if (socket.valid()) (void)Tell(socket.get(), ForkReply::kNothing, -1);
+}
+
+ForkWindow Forks::WindowOf(int uffd) const {
+  MutexLock lock(&mu_);
+  return absl::c_linear_search(window_.children, uffd) ? window_ : ForkWindow();
 }
 
 size_t Forks::children() const {
@@ -89,39 +99,64 @@ size_t Forks::children() const {
   return stopped_ ? kMaxChildren : children_.size();
 }
 
-void Forks::Apply(int uffd, const std::vector<AddressRange>& unclear,
+void Forks::Fill(ForkedChild* child, const ForkWindow& window,
+                 const std::vector<AddressRange>& held) const {
+  std::vector<AddressRange> hidden = held;  // Nor what of regions is there.
+  std::vector<AddressRange> unclear = held;
+  for (const MapEvent& change : window.changes) {
+    if (change.kind == MapEvent::Kind::kRemove) continue;
+    unclear.emplace_back(change.start, change.end);
+    if (change.kind != MapEvent::Kind::kRemap) continue;
+    unclear.emplace_back(change.to, change.to + (change.end - change.start));
+    hidden.push_back(unclear.back());
+  }
+  for (const auto& piece : shared_.regions.All()) {
+    for (const auto& part : Without(piece, hidden)) child->AddPiece(part);
+  }
+  for (const auto& [start, end] : unclear) child->AddUnclear(start, end);
+  if (window.settled) child->SetComplete();
+}
+
+void Forks::Apply(int uffd, const std::vector<AddressRange>& held,
                   const std::function<void()>& copied) {
-  static LogLimiter limiter(60);
   shared_.forked.store(true, std::memory_order_relaxed);
   Reap();
+  const ForkWindow window = WindowOf(uffd);
   auto child = std::make_unique<ForkedChild>(&shared_, uffd);
-  for (const auto& piece : shared_.regions.All()) {
-    for (const auto& part : Without(piece, unclear)) child->AddPiece(part);
-  }
+  Fill(child.get(), window, held);
   copied();
-  const int socket = TakeExpected();
-  if (socket >= 0 && children() < kMaxChildren && child->Start(socket)) {
-    // If it is gone already, its end is seen.
-    (void)Tell(socket, ForkReply::kServed, uffd);
-    shared_.counters.forks.Add();
-    shared_.counters.forked_children.Add(1);
-    MutexLock lock(&mu_);
-    children_.push_back(std::move(child));
-    return;
+  for (char* const page : shared_.space->TakeLacked(uffd)) child->Lose(page);
+  OwnFd socket;
+  if (window.children.size() == 1) socket = TakeExpected();
+  if (!socket.valid() || children() >= kMaxChildren) {
+    return Refuse(child.get(), std::move(socket));
   }
-  child->Refuse();
+  const int told = socket.get();
+  if (!child->Start(&socket)) return Refuse(child.get(), std::move(socket));
+  // If it is gone already, its end is seen.
+  (void)Tell(told, ForkReply::kServed, uffd);
+  shared_.counters.forks.Add();
+  shared_.counters.forked_children.Add(1);
+  MutexLock lock(&mu_);
+  children_.push_back(std::move(child));
+}
+
+void Forks::Refuse(ForkedChild* child, OwnFd socket) {
+  static LogLimiter limiter(60);
+  const bool safe = child->Refuse();
   shared_.counters.forks_refused.Add();
   uint64_t suppressed = 0;
   if (limiter.Allow(&suppressed)) {
     LogRaw(LogLevel::kWarning,
-           "a fork is not served: by a raw clone, of a forked child, or beyond "
-           "%zu children; its far memory that is remote raises SIGBUS (%llu "
-           "more since the last such line)",
+           "a fork is not served: by a raw clone, or at the same time as one, "
+           "or beyond %zu children; its far memory that is remote raises "
+           "SIGBUS (%llu more since the last such line)",
            kMaxChildren, static_cast<unsigned long long>(suppressed));
   }
-  if (socket < 0) return;
-  (void)Tell(socket, ForkReply::kRefused, -1);
-  close(socket);
+  // If it is not safe it is told nothing, and ends.
+  if (safe && socket.valid()) {
+    (void)Tell(socket.get(), ForkReply::kRefused, -1);
+  }
 }
 
 void Forks::Reap() {

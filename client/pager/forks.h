@@ -4,13 +4,19 @@
 //   1. Before it, in the forking thread: Prepare makes a socket; its other end
 //      is the child's.
 //   2. The kernel copies the map and tells; the child does not run before that
-//      is read. Apply gives it copies of the page maps, and by the socket its
-//      own userfaultfd, so that its faults wait, rather than read zeros, when
-//      this process ends before it (runtime/child_watch.h).
-//   3. After it, in the forking thread: Done.
+//      is read.
+//   3. After it, in the forking thread: Told says what was told meanwhile,
+//   Apply
+//      gives the child copies of the page maps, and by the socket its own
+//      userfaultfd, so that its faults wait, rather than read zeros, when this
+//      process ends before it (runtime/child_watch.h). Then Done.
+// What other threads moved or unmapped meanwhile, the child may have before or
+// after that: it raises SIGBUS there.
+//
 // A fork that was not prepared (a raw clone, a child's child) has nobody to end
-// the child when this process ends: it is refused. What it has not got raises
-// SIGBUS there.
+// the child when this process ends: it is refused, and so is fork() if a raw
+// clone was told meanwhile, for whose is whose is not told. What it has not got
+// raises SIGBUS there.
 //
 // Thread-safe. Prepare .. Done is for one thread at a time.
 #ifndef FARSWAP_CLIENT_PAGER_FORKS_H_
@@ -21,11 +27,20 @@
 #include <vector>
 
 #include "client/pager/forked_child.h"
+#include "client/pager/map_events.h"
+#include "client/pager/own_fd.h"
 #include "client/pager/shared.h"
 #include "client/pager/vacated.h"
 #include "common/mutex.h"
 
 namespace farswap::pager {
+
+// What was told while a thread forked.
+struct ForkWindow {
+  std::vector<int> children;      // Userfaultfds: fork()'s, raw clones'.
+  std::vector<MapEvent> changes;  // But for forks.
+  bool settled = false;           // As of Uffd::Forking.
+};
 
 class Forks {
  public:
@@ -41,14 +56,16 @@ class Forks {
   // The child's end, which the caller closes in the parent. -1: there is none
   // left.
   int Prepare();
+  // To be called before any of these forks is applied.
+  void Told(ForkWindow window);
   // The fork was applied, or there was none.
   void Done();
 
-  // A fork was told; takes over its userfaultfd. `unclear`: what nobody knows
-  // the pages of. `copied` is called once the page maps are; until then the
+  // A fork was told; takes over its userfaultfd. `held`: what nobody knows the
+  // pages of. `copied` is called once the page maps are; until then the
   // descriptor is open, and operations on far memory are to be refused
   // (MapEvents). Takes block locks.
-  void Apply(int uffd, const std::vector<AddressRange>& unclear,
+  void Apply(int uffd, const std::vector<AddressRange>& held,
              const std::function<void()>& copied);
 
   // Frees what children that are gone have left. For the background.
@@ -57,12 +74,19 @@ class Forks {
   void Stop();
 
  private:
-  int TakeExpected();
+  OwnFd TakeExpected();
+  // Of that child; an empty one if it was told in none.
+  ForkWindow WindowOf(int uffd) const;
+  // Gives the child what it has.
+  void Fill(ForkedChild* child, const ForkWindow& window,
+            const std::vector<AddressRange>& held) const;
+  void Refuse(ForkedChild* child, OwnFd socket);
   size_t children() const;
 
   Shared& shared_;
   mutable Mutex mu_;
-  int expected_ ABSL_GUARDED_BY(mu_) = -1;
+  OwnFd expected_ ABSL_GUARDED_BY(mu_);
+  ForkWindow window_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::unique_ptr<ForkedChild>> children_ ABSL_GUARDED_BY(mu_);
 };

@@ -35,7 +35,7 @@ void MapChanges::Apply() {
          held_count_.load(std::memory_order_acquire) != 0) {
     MutexLock apply(&apply_mu_);
     MapEvent change;
-    if (!Pop(&change)) return PerformAll();
+    if (!Pop(&change)) return PerformAll(/*untold=*/0);
     TakeIn(change);
     PerformReady();
     queued_.fetch_sub(1, std::memory_order_release);

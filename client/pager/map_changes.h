@@ -105,8 +105,9 @@ class MapChanges {
   void PerformReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   // The move that must have been the first; or none.
   size_t PickHeld() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // If nothing that has happened is unread: what is held is all there is.
-  void PerformAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // If nothing that has happened is unread: what is held is all there is, but
+  // for as many that are being taken in.
+  void PerformAll(size_t untold) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
 
   void Remove(const RegionTable::Piece& piece);
   void Unmap(const RegionTable::Piece& piece);

@@ -84,6 +84,11 @@ void MapEvents::SetScratch(char* at, size_t bytes,
   moved_ = std::move(moved);
 }
 
+void MapEvents::SetNotInherited(const char* at, size_t bytes) {
+  own_ = at;
+  own_bytes_ = bytes;
+}
+
 bool MapEvents::IsOfScratch(const MapEvent& event) const {
   const char* const at =
       event.kind == MapEvent::Kind::kRemap ? event.to : event.start;
@@ -122,21 +127,34 @@ bool MapEvents::IsRefused(const char* at, size_t bytes) const {
 }
 
 bool MapEvents::IsExceptedLocked(const char* at, size_t bytes) const {
+  if (at >= own_ && at < own_ + own_bytes_) return true;
   return std::any_of(excepted_.begin(), excepted_.end(), [&](const auto& e) {
     return e.first <= at && at + bytes <= e.second;
   });
 }
 
-bool MapEvents::Except(const char* at, size_t bytes,
-                       const std::function<void(int child)>& give) {
+bool MapEvents::Except(char* at, size_t bytes,
+                       const std::function<bool(int child)>& give) {
   MutexLock lock(&mu_);
   if (std::none_of(pending_.begin(), pending_.end(), IsFork)) return false;
   if (IsExceptedLocked(at, bytes)) return false;
   for (const MapEvent& event : pending_) {
-    if (IsFork(event)) give(event.child);
+    if (IsFork(event) && !give(event.child)) {
+      lacked_.emplace_back(event.child, at);
+    }
   }
   excepted_.emplace_back(at, at + bytes);
   return true;
+}
+
+std::vector<char*> MapEvents::TakeLacked(int child) {
+  std::vector<char*> lacked;
+  MutexLock lock(&mu_);
+  for (const auto& [by, at] : lacked_) {
+    if (by == child) lacked.push_back(at);
+  }
+  std::erase_if(lacked_, [&](const auto& l) { return l.first == child; });
+  return lacked;
 }
 
 bool MapEvents::IsMoving(const char* at, size_t bytes) const {
@@ -151,6 +169,8 @@ bool MapEvents::IsMoving(const char* at, size_t bytes) const {
 
 void MapEvents::AddLocked(const MapEvent& event,
                           std::vector<MapEvent>* to_apply) {
+  // What others were given, this one lacks.
+  if (IsFork(event)) excepted_.clear();
   pending_.push_back(event);
   to_apply->push_back(event);
   count_.store(pending_.size(), std::memory_order_release);

@@ -17,7 +17,7 @@
 // kernel copied the map, before the read; the page maps are copied after it. So
 // in between every operation is refused, wherever it is, but for those that
 // finish what a block's lock is held for: what these bring is given to the
-// child first (Except).
+// child first (Except); and but for memory that no child has.
 //
 // Our own zaps and unmappings raise events too. The range is known beforehand;
 // what is seen of it once is ours, what is seen twice is the program's as well.
@@ -107,6 +107,9 @@ class MapEvents {
   // says that the thread has moved something there; it may be asked at any
   // time. Before the first read.
   void SetScratch(char* at, size_t bytes, std::function<bool()> moved);
+  // Memory that no child inherits: a fork is no reason to refuse an operation
+  // there. Before the first read.
+  void SetNotInherited(const char* at, size_t bytes);
 
   // Held across a zap of ours, of at most 2 MiB. If the program cuts the
   // mapping meanwhile, the kernel may tell of a part twice.
@@ -149,9 +152,12 @@ class MapEvents {
   // --- forks ---
   // No fork that was read and is not applied is a reason any more to refuse an
   // operation on the range. False: it was none before. First each one's child
-  // is given what it lacks, by its descriptor, which stays open meanwhile.
-  bool Except(const char* at, size_t bytes,
-              const std::function<void(int child)>& give);
+  // is given what it lacks, by its descriptor, which stays open meanwhile; if
+  // `give` says false, it lacks it for good.
+  bool Except(char* at, size_t bytes,
+              const std::function<bool(int child)>& give);
+  // Where pages are that a child, whose fork is applied, lacks.
+  std::vector<char*> TakeLacked(int child);
 
   // --- the reader ---
   // Waits until no operation is under way (each is an ioctl) and keeps further
@@ -204,13 +210,16 @@ class MapEvents {
   char* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
   std::function<bool()> moved_;
+  const char* own_ = nullptr;  // What is not inherited.
+  size_t own_bytes_ = 0;
 
   std::atomic<size_t> count_{0};  // Of pending_: mostly none, and no lock.
   mutable Mutex mu_;
   std::vector<MapEvent> pending_ ABSL_GUARDED_BY(mu_);
-  // Start and end; while a fork is pending.
+  // Start and end; for all forks that are pending.
   std::vector<std::pair<const char*, const char*>> excepted_
       ABSL_GUARDED_BY(mu_);
+  std::vector<std::pair<int, char*>> lacked_ ABSL_GUARDED_BY(mu_);
   std::vector<Zap> zaps_ ABSL_GUARDED_BY(mu_);
   std::vector<Unmap> unmaps_ ABSL_GUARDED_BY(mu_);
 };

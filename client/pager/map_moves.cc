@@ -80,12 +80,14 @@ void MapChanges::TakeIn(const MapEvent& change) {
 }
 
 void MapChanges::TakeInFork(const MapEvent& change) {
-  std::vector<AddressRange> unclear;
-  for (const Held& held : held_) {
-    unclear.push_back(From(held.change));
-    unclear.push_back(To(held.change));
+  // Of this one the page maps are told below.
+  PerformAll(/*untold=*/1);
+  std::vector<AddressRange> held;
+  for (const Held& h : held_) {
+    held.push_back(From(h.change));
+    if (IsMove(h.change)) held.push_back(To(h.change));
   }
-  forks_.Apply(change.child, unclear, [&] { shared_.space->Applied(change); });
+  forks_.Apply(change.child, held, [&] { shared_.space->Applied(change); });
 }
 
 void MapChanges::TakeInUnmap(const MapEvent& change) {
@@ -231,8 +233,9 @@ size_t MapChanges::PickHeld() const {
   return pick;
 }
 
-void MapChanges::PerformAll() {
-  if (held_.empty() || !shared_.space->IsAllRead(held_.size())) return;
+void MapChanges::PerformAll(size_t untold) {
+  if (held_.empty()) return;
+  if (!shared_.space->IsAllRead(held_.size() + untold)) return;
   PerformReady();
   while (!held_.empty()) {
     size_t pick = PickHeld();

@@ -31,6 +31,8 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
       [&](char* at, size_t bytes) { return uffd_->Register(at, bytes); });
   if (!staging.ok()) return staging.status();
   shared_.staging = std::move(*staging);
+  uffd_->SetNotInherited(shared_.staging->registered(),
+                         shared_.staging->registered_bytes());
   shared_.fault_deadline = options.fault_deadline;
   shared_.transport = std::move(transport);
   forks_ = std::make_unique<Forks>(&shared_);
@@ -79,18 +81,24 @@ void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
   faults_->Serve(fault, read_at);
 }
 
-int Pager::Impl::PrepareFork() {
-  if (!uffd_->forks() || shared_.regions.empty()) return -1;
-  const int socket = forks_->Prepare();
-  if (socket < 0) return -1;
-  if (workers_->BeginFork()) return socket;
-  close(socket);
-  forks_->Done();
-  return -1;
+void Pager::Impl::PrepareFork(int* socket) {
+  *socket = -1;
+  if (!uffd_->forks()) return;
+  *socket = forks_->Prepare();
+  workers_->BeginFork();
 }
 
 void Pager::Impl::ForkDone() {
-  workers_->EndFork();
+  if (!uffd_->forks()) return;
+  workers_->EndFork([&](const Uffd::Forking& told) {
+    ForkWindow window;
+    for (const MapEvent& fork : told.forks) {
+      window.children.push_back(fork.child);
+    }
+    window.changes = told.changes;
+    window.settled = told.settled;
+    forks_->Told(std::move(window));
+  });
   forks_->Done();
 }
 
@@ -179,9 +187,11 @@ absl::StatusOr<uint64_t> Pager::PageOut(Region* region) {
 
 Hints& Pager::hints() { return impl_->hints(); }
 
-int Pager::PrepareFork() { return impl_->PrepareFork(); }
+void Pager::PrepareFork(int* socket) { impl_->PrepareFork(socket); }
 
 void Pager::ForkDone() { impl_->ForkDone(); }
+
+void Pager::InChild() { OwnFd::CloseAllInChild(); }
 
 PagerStats Pager::Stats() const { return impl_->Stats(); }
 

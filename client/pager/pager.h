@@ -93,12 +93,15 @@ class Pager {
   Hints& hints();
 
   // --- fork (forks.h) ---
-  // In the thread that is about to fork: the child's end of a socket. Until
-  // ForkDone no fault is served. -1: it is not to be, and ForkDone not to be
-  // called; the child is refused then, if it has far memory at all.
-  int PrepareFork();
+  // In the thread that is about to fork. Until ForkDone no fault is served.
+  // `*socket`: the child's end of a socket, the caller's; -1 if there is none,
+  // and then the child is refused.
+  void PrepareFork(int* socket);
   // In that thread, when the parent's fork() returns.
   void ForkDone();
+  // In the child, before anything else: closes what the parent's pagers had
+  // open, of which others are to be told the end.
+  static void InChild();
 
   PagerStats Stats() const;
 

@@ -40,7 +40,7 @@ class Pager::Impl final : public Workers::Handler {
   absl::Status DestroyRegion(Region* region);
   absl::StatusOr<uint64_t> PageOut(Region* region);
   Hints& hints() { return *hints_; }
-  int PrepareFork();
+  void PrepareFork(int* socket);
   void ForkDone();
   PagerStats Stats() const;
   bool IsIdle() const;

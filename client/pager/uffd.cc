@@ -161,7 +161,6 @@ absl::StatusOr<std::unique_ptr<Uffd>> Uffd::Create() {
 }
 
 Uffd::~Uffd() {
-  close(fd_);
   if (pagemap_fd_ >= 0) close(pagemap_fd_);
   if (spare_fd_ >= 0) close(spare_fd_);
 }
@@ -170,14 +169,14 @@ absl::Status Uffd::Register(char* at, size_t bytes) {
   uffdio_register arg{};
   arg.range = {U64(at), bytes};
   arg.mode = UFFDIO_REGISTER_MODE_MISSING;
-  const int error = Ioctl(fd_, UFFDIO_REGISTER, &arg);
+  const int error = Ioctl(fd_.get(), UFFDIO_REGISTER, &arg);
   if (error == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(error, "userfaultfd does not register a range");
 }
 
 absl::Status Uffd::Unregister(char* at, size_t bytes) {
   uffdio_range range{U64(at), bytes};
-  const int error = Ioctl(fd_, UFFDIO_UNREGISTER, &range);
+  const int error = Ioctl(fd_.get(), UFFDIO_UNREGISTER, &range);
   if (error == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(error, "userfaultfd does not let a range go");
 }
@@ -192,7 +191,7 @@ std::optional<Message> Uffd::Next(int stop_fd, int yield_fd) {
     // Waiting for any of them needs no bound: the wait is for work, and the
     // others end it.
     pollfd fds[3] = {
-        {fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}, {yield_fd, POLLIN, 0}};
+        {fd_.get(), POLLIN, 0}, {stop_fd, POLLIN, 0}, {yield_fd, POLLIN, 0}};
     poll(fds, 3, -1);
     if (fds[1].revents != 0 || fds[2].revents != 0) return std::nullopt;
     if (fds[0].revents == 0) continue;
@@ -202,11 +201,11 @@ std::optional<Message> Uffd::Next(int stop_fd, int yield_fd) {
 
 std::optional<Fault> Uffd::Read() {
   events_.Close();
-  std::optional<Message> message = ReadMessage(fd_);
+  std::optional<Message> message = ReadMessage(fd_.get());
   if (!message && IsNoDescriptor(errno)) {
     // The forking thread waits, for a descriptor that there is not.
     close(spare_fd_);
-    message = ReadMessage(fd_);
+    message = ReadMessage(fd_.get());
     spare_fd_ = -1;
   }
   if (spare_fd_ < 0) spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -221,7 +220,7 @@ OpResult Uffd::CopyIn(char* to, const char* from, size_t bytes) {
     const MapEvents::Operation operation(&events_, to + at, bytes - at);
     if (operation.refused()) return kRefused;
     uffdio_copy arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
-    const int error = Ioctl(fd_, UFFDIO_COPY, &arg);
+    const int error = Ioctl(fd_.get(), UFFDIO_COPY, &arg);
     *done = arg.copy;
     return error;
   });
@@ -232,7 +231,7 @@ OpResult Uffd::Move(char* to, char* from, size_t bytes, const char* home) {
     const MapEvents::Operation operation(&events_, home + at, bytes - at);
     if (operation.refused()) return kRefused;
     MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
-    const int error = Ioctl(fd_, kIoctlMove, &arg);
+    const int error = Ioctl(fd_.get(), kIoctlMove, &arg);
     *done = arg.move;
     // Linux 6.18 may move a page more than it says, when another thread writes
     // to pages that a fork has shared (measured). Asked for the rest it finds
@@ -272,7 +271,7 @@ OpResult Uffd::Poison(char* at, size_t bytes) {
     const MapEvents::Operation operation(&events_, at + offset, bytes - offset);
     if (operation.refused()) return kRefused;
     PoisonArg arg{{U64(at + offset), bytes - offset}, 0, 0};
-    const int error = Ioctl(fd_, kIoctlPoison, &arg);
+    const int error = Ioctl(fd_.get(), kIoctlPoison, &arg);
     *done = arg.updated;
     return error;
   });
@@ -292,7 +291,7 @@ bool Uffd::IsAllRead(size_t untold) {
 
 OpResult Uffd::Wake(char* at, size_t bytes) {
   uffdio_range range{U64(at), bytes};
-  const int error = Ioctl(fd_, UFFDIO_WAKE, &range);
+  const int error = Ioctl(fd_.get(), UFFDIO_WAKE, &range);
   return {error, error == 0 ? bytes : 0};
 }
 

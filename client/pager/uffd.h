@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "client/pager/address_space.h"
 #include "client/pager/map_events.h"
+#include "client/pager/own_fd.h"
 #include "client/pager/uffd_block_table.h"
 #include "client/pager/uffd_message.h"
 #include "common/mutex.h"
@@ -47,14 +48,26 @@ class Uffd final : public AddressSpace {
   std::optional<Message> Next(int stop_fd, int yield_fd = -1);
 
   // --- fork ---
+  // What was told while a thread forked.
+  struct Forking {
+    std::vector<Fault> faults;
+    std::vector<MapEvent> changes;  // But for forks.
+    std::vector<MapEvent> forks;    // That of fork(), and of raw clones.
+    // All changes that had happened when the fork was told are among these.
+    // Else some may be told later, which the child has, or has not.
+    bool settled = false;
+  };
   // In the place of Next, by the reader of the time. BeginFork keeps operations
-  // out. Another thread then calls ReadThroughFork, which returns when it has
-  // read a fork, or `stop_fd` is readable, and neither allocates nor locks.
-  // EndFork lets operations go on, and appends what was read. False: it cannot
-  // be, and nothing has changed.
-  bool BeginFork();
+  // out. Another thread then calls ReadThroughFork, which neither allocates nor
+  // locks, and returns when `stop_fd` is readable. EndFork lets operations go
+  // on.
+  void BeginFork();
   void ReadThroughFork(int stop_fd);
-  void EndFork(std::vector<Message>* messages);
+  Forking EndFork();
+  // Memory of ours that no child has.
+  void SetNotInherited(const char* at, size_t bytes) {
+    events_.SetNotInherited(at, bytes);
+  }
 
   OpResult CopyIn(char* to, const char* from, size_t bytes) override;
   OpResult MoveIn(char* to, char* from, size_t bytes) override;
@@ -84,6 +97,9 @@ class Uffd final : public AddressSpace {
   bool IsAllRead(size_t untold) override;
   bool GiveForked(char* to, const char* from) override;
   void Applied(const MapEvent& change) override { events_.Applied(change); }
+  std::vector<char*> TakeLacked(int child) override {
+    return events_.TakeLacked(child);
+  }
 
  private:
   Uffd(int fd, int pagemap_fd, bool forks)
@@ -95,11 +111,13 @@ class Uffd final : public AddressSpace {
   const char* Scan(const char* at, const char* end, uint64_t categories,
                    bool inverted = false);
   OpResult Move(char* to, char* from, size_t bytes, const char* home);
+  // All that can be read now, for EndFork.
+  void ReadRaw();
   // Reads one message, if there is one: a fault is returned, changes are
   // appended to changes_.
   std::optional<Fault> Read();
 
-  const int fd_;
+  const OwnFd fd_;
   const int pagemap_fd_;
   const bool forks_;   // They are told.
   int spare_fd_ = -1;  // For a fork, when no other is left. The reader's.

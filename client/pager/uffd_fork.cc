@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "client/pager/uffd.h"
@@ -18,46 +20,69 @@
 #endif
 
 namespace farswap::pager {
+namespace {
+
+// For a thread that sleeps between its change and its telling of it.
+constexpr std::chrono::milliseconds kSettleWait{200};
+constexpr std::chrono::milliseconds kDescriptorPause{1};
+
+}  // namespace
 
 bool Uffd::Inherit(char* at, size_t bytes) {
   return forks_ && madvise(at, bytes, MADV_DOFORK) == 0;
 }
 
-bool Uffd::BeginFork() {
-  if (!forks_ || !forking_.Map()) return false;
+void Uffd::BeginFork() {
+  forking_.Map();
   events_.Close();
-  return true;
+}
+
+void Uffd::ReadRaw() {
+  for (;;) {
+    if (forking_.Read(fd_.get())) continue;
+    if (!IsNoDescriptor(errno)) return;
+    if (spare_fd_ < 0) {
+      // Somebody was faster. The forking thread waits for one.
+      std::this_thread::sleep_for(kDescriptorPause);
+      return;
+    }
+    close(spare_fd_);
+    spare_fd_ = -1;
+  }
 }
 
 void Uffd::ReadThroughFork(int stop_fd) {
   for (;;) {
-    pollfd fds[2] = {{fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}};
+    pollfd fds[2] = {{fd_.get(), POLLIN, 0}, {stop_fd, POLLIN, 0}};
     poll(fds, 2, -1);
-    RawMessages::Got got = RawMessages::Got::kNothing;
-    do {
-      got = forking_.Read(fd_);
-      if (got == RawMessages::Got::kNothing && IsNoDescriptor(errno)) {
-        close(spare_fd_);
-        spare_fd_ = -1;
-        got = forking_.Read(fd_);
-      }
-    } while (got == RawMessages::Got::kMessage);
-    if (got == RawMessages::Got::kFork || fds[1].revents != 0) return;
+    ReadRaw();
+    if (fds[1].revents != 0) return;
   }
 }
 
-void Uffd::EndFork(std::vector<Message>* messages) {
+Uffd::Forking Uffd::EndFork() {
+  Forking forking;
+  // A thread that was on its way to tell when the map was copied.
+  const auto until = std::chrono::steady_clock::now() + kSettleWait;
+  do {
+    ReadRaw();
+    forking.settled = !tables_.HasUnread();
+  } while (!forking.settled && std::chrono::steady_clock::now() < until);
   if (spare_fd_ < 0) spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
   for (const Message& message : forking_.TakeAll()) {
     if (message.fault) {
-      messages->push_back(message);
+      forking.faults.push_back(*message.fault);
     } else {
       events_.Read(message.change, &changes_);
     }
   }
   events_.Open();
-  for (const MapEvent& change : changes_) messages->push_back({{}, change});
+  for (const MapEvent& change : changes_) {
+    const bool fork = change.kind == MapEvent::Kind::kFork;
+    (fork ? forking.forks : forking.changes).push_back(change);
+  }
   changes_.clear();
+  return forking;
 }
 
 OpResult Uffd::Unshare(char* at, size_t bytes) {
@@ -81,9 +106,10 @@ bool Uffd::MayFault(uint32_t tid) const {
 
 bool Uffd::GiveForked(char* to, const char* from) {
   return events_.any() && events_.Except(to, kPageBytes, [&](int child) {
-    // It has the page already, as a rule: EEXIST.
+    // It has the page already, as a rule: EEXIST. Gone (ESRCH), it lacks none.
     uffdio_copy arg{U64(to), U64(from), kPageBytes, 0, 0};
-    (void)Ioctl(child, UFFDIO_COPY, &arg);
+    const int error = Ioctl(child, UFFDIO_COPY, &arg);
+    return error == 0 || error == EEXIST || error == ESRCH;
   });
 }
 

@@ -1,7 +1,6 @@
 #include "client/pager/uffd_forked.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -40,14 +39,10 @@ OpResult GoOn(size_t bytes, Try&& attempt) {
 
 }  // namespace
 
-UffdForked::~UffdForked() {
-  if (fd_ >= 0) close(fd_);
-}
-
 OpResult UffdForked::CopyIn(char* to, const char* from, size_t bytes) {
   return GoOn(bytes, [&](size_t at, size_t size, int64_t* done) {
     uffdio_copy arg{U64(to + at), U64(from + at), size, 0, 0};
-    const int error = Ioctl(fd_, UFFDIO_COPY, &arg);
+    const int error = Ioctl(fd_.get(), UFFDIO_COPY, &arg);
     *done = arg.copy;
     return error;
   });
@@ -56,7 +51,7 @@ OpResult UffdForked::CopyIn(char* to, const char* from, size_t bytes) {
 OpResult UffdForked::ZeroFill(char* at, size_t bytes) {
   return GoOn(bytes, [&](size_t offset, size_t size, int64_t* done) {
     uffdio_zeropage arg{{U64(at + offset), size}, 0, 0};
-    const int error = Ioctl(fd_, UFFDIO_ZEROPAGE, &arg);
+    const int error = Ioctl(fd_.get(), UFFDIO_ZEROPAGE, &arg);
     *done = arg.zeropage;
     return error;
   });
@@ -65,7 +60,7 @@ OpResult UffdForked::ZeroFill(char* at, size_t bytes) {
 OpResult UffdForked::Poison(char* at, size_t bytes) {
   return GoOn(bytes, [&](size_t offset, size_t size, int64_t* done) {
     PoisonArg arg{{U64(at + offset), size}, 0, 0};
-    const int error = Ioctl(fd_, kIoctlPoison, &arg);
+    const int error = Ioctl(fd_.get(), kIoctlPoison, &arg);
     *done = arg.updated;
     return error;
   });
@@ -73,7 +68,7 @@ OpResult UffdForked::Poison(char* at, size_t bytes) {
 
 OpResult UffdForked::Wake(char* at, size_t bytes) {
   uffdio_range range{U64(at), bytes};
-  const int error = Ioctl(fd_, UFFDIO_WAKE, &range);
+  const int error = Ioctl(fd_.get(), UFFDIO_WAKE, &range);
   return {error, error == 0 ? bytes : 0};
 }
 

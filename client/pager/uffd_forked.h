@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "client/pager/address_space.h"
+#include "client/pager/own_fd.h"
 #include "client/pager/uffd_message.h"
 
 namespace farswap::pager {
@@ -21,22 +22,21 @@ class UffdForked {
   // Takes over the descriptor. Once it is closed, here and wherever it was
   // sent, the kernel gives the child zeros for what is absent.
   explicit UffdForked(int fd) : fd_(fd) {}
-  ~UffdForked();
   UffdForked(const UffdForked&) = delete;
   UffdForked& operator=(const UffdForked&) = delete;
 
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
   // Leaves it open for good: whoever faults waits, until this process ends.
-  void Leak() { fd_ = -1; }
+  void Leak() { fd_.Leak(); }
 
-  std::optional<Message> Read() { return ReadMessage(fd_); }
+  std::optional<Message> Read() { return ReadMessage(fd()); }
   OpResult CopyIn(char* to, const char* from, size_t bytes);
   OpResult ZeroFill(char* at, size_t bytes);
   OpResult Poison(char* at, size_t bytes);
   OpResult Wake(char* at, size_t bytes);
 
  private:
-  int fd_;
+  OwnFd fd_;
 };
 
 }  // namespace farswap::pager

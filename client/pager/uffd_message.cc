@@ -21,9 +21,10 @@ Message FaultOf(const uffd_msg& msg) {
 Message ChangeOf(MapEvent change) { return {std::nullopt, change}; }
 
 // Each thread of the program waits for one at a time; but who changes the map
-// goes on once its event is read.
-constexpr size_t kMaxMessages = size_t{1} << 20;
-constexpr size_t kPlaceBytes = kMaxMessages * sizeof(uffd_msg);
+// goes on once its event is read. Address space only; and where that is scarce
+// far fewer threads run.
+constexpr size_t kMostMessages = size_t{1} << 20;
+constexpr size_t kLeastMessages = size_t{1} << 12;
 
 Message Decode(const uffd_msg& msg) {
   using Kind = MapEvent::Kind;
@@ -58,28 +59,32 @@ std::optional<Message> ReadMessage(int uffd) {
 }
 
 RawMessages::~RawMessages() {
-  if (place_ != nullptr) munmap(place_, kPlaceBytes);
+  if (place_ != nullptr) munmap(place_, most_ * sizeof(uffd_msg));
 }
 
-bool RawMessages::Map() {
-  if (place_ != nullptr) return true;
-  void* const place = mmap(nullptr, kPlaceBytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (place == MAP_FAILED) return false;
-  // Not for the child.
-  madvise(place, kPlaceBytes, MADV_DONTFORK);
-  place_ = place;
-  return true;
+void RawMessages::Map() {
+  for (const size_t most : {kMostMessages, kLeastMessages}) {
+    if (place_ != nullptr) return;
+    void* const place =
+        mmap(nullptr, most * sizeof(uffd_msg), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place == MAP_FAILED) continue;
+    // Not for the child.
+    madvise(place, most * sizeof(uffd_msg), MADV_DONTFORK);
+    place_ = place;
+    most_ = most;
+  }
+  if (place_ == nullptr) DieRaw("no address space is left to fork in");
 }
 
-RawMessages::Got RawMessages::Read(int uffd) {
-  if (count_ == kMaxMessages) {
-    DieRaw("a million changes of the map while one thread forked");
+bool RawMessages::Read(int uffd) {
+  if (count_ == most_) {
+    DieRaw("%zu changes of the map while one thread forked", most_);
   }
   uffd_msg* const msg = static_cast<uffd_msg*>(place_) + count_;
-  if (read(uffd, msg, sizeof(*msg)) != sizeof(*msg)) return Got::kNothing;
+  if (read(uffd, msg, sizeof(*msg)) != sizeof(*msg)) return false;
   ++count_;
-  return msg->event == UFFD_EVENT_FORK ? Got::kFork : Got::kMessage;
+  return true;
 }
 
 std::vector<Message> RawMessages::TakeAll() {

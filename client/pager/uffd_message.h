@@ -38,17 +38,17 @@ class RawMessages {
   RawMessages(const RawMessages&) = delete;
   RawMessages& operator=(const RawMessages&) = delete;
 
-  // False: no address space. To be called before the rest.
-  bool Map();
-  enum class Got { kNothing, kMessage, kFork };
-  // Reads one. kNothing: as ReadMessage's nullopt, with its errno. Dies when
-  // there is no place left: a million messages.
-  Got Read(int uffd);
+  // To be called before the rest. Dies if there is no address space.
+  void Map();
+  // Reads one. False: as ReadMessage's nullopt, with its errno. Dies when there
+  // is no place left.
+  bool Read(int uffd);
   // All of them, in their order; they are kept no more.
   std::vector<Message> TakeAll();
 
  private:
   void* place_ = nullptr;
+  size_t most_ = 0;
   size_t count_ = 0;
 };
 

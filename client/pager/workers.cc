@@ -1,5 +1,6 @@
 #include "client/pager/workers.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,7 +17,8 @@ Workers::Workers(Uffd* uffd, Handler* handler)
       drain_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       yield_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      fork_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      fork_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      told_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Workers::~Workers() {
   Stop();
@@ -24,11 +26,13 @@ Workers::~Workers() {
   close(stop_fd_);
   close(yield_fd_);
   close(fork_fd_);
+  close(told_fd_);
 }
 
 absl::Status Workers::Start() {
-  bool started = std::min({drain_fd_, stop_fd_, yield_fd_, fork_fd_}) >= 0 &&
-                 AddThread(/*spare=*/true);
+  bool started =
+      std::min({drain_fd_, stop_fd_, yield_fd_, fork_fd_, told_fd_}) >= 0 &&
+      AddThread(/*spare=*/true) && StartForkReader();
   for (size_t i = 0; started && i < kStartWorkers; ++i) {
     started = AddThread(/*spare=*/false);
   }
@@ -65,6 +69,8 @@ void Workers::Stop() {
     spare_.SignalAll();
   }
   for (std::thread& thread : spare) thread.join();
+  if (fork_reader_) fork_reader_->join();
+  fork_reader_.reset();
 }
 
 bool Workers::IsWorker(uint32_t tid) const {
@@ -180,37 +186,49 @@ void Workers::GiveTurn(std::vector<Work> read) {
   spare_.Signal();
 }
 
-bool Workers::BeginFork() {
-  if (!uffd_->forks()) return false;
-  TakeTurn();
-  if (uffd_->BeginFork()) {
-    fork_reader_ = StartThread("farswap-fork",
-                               [this] { uffd_->ReadThroughFork(fork_fd_); });
-    if (fork_reader_) return true;
-    std::vector<Message> none;
-    uffd_->EndFork(&none);
-  }
-  GiveTurn({});
-  return false;
+bool Workers::StartForkReader() {
+  if (!uffd_->forks()) return true;
+  fork_reader_ = StartThread("farswap-fork", [this] { RunForkReader(); });
+  return fork_reader_.has_value();
 }
 
-void Workers::EndFork() {
-  eventfd_write(fork_fd_, 1);
-  fork_reader_->join();
-  fork_reader_.reset();
-  eventfd_t told;
-  eventfd_read(fork_fd_, &told);
-  std::vector<Message> messages;
-  uffd_->EndFork(&messages);
-  std::vector<Work> faults;
-  const SteadyTime now = std::chrono::steady_clock::now();
-  for (const Message& message : messages) {
-    if (message.fault) {
-      faults.push_back({message.fault, now});
-    } else {
-      handler_->QueueChange(message.change);
+void Workers::RunForkReader() {
+  for (;;) {
+    pollfd fds[2] = {{fork_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    poll(fds, 2, -1);
+    if (fds[0].revents == 0) {
+      if (fds[1].revents != 0) return;
+      continue;
     }
+    eventfd_t begun;
+    eventfd_read(fork_fd_, &begun);
+    uffd_->ReadThroughFork(told_fd_);
+    fork_read_.store(true);
+    fork_read_.notify_one();
   }
+}
+
+void Workers::BeginFork() {
+  TakeTurn();
+  uffd_->BeginFork();
+  fork_read_.store(false);
+  eventfd_write(fork_fd_, 1);
+}
+
+void Workers::EndFork(
+    const std::function<void(const Uffd::Forking& told)>& told) {
+  eventfd_write(told_fd_, 1);
+  fork_read_.wait(false);
+  eventfd_t over;
+  eventfd_read(told_fd_, &over);
+  const Uffd::Forking forking = uffd_->EndFork();
+  told(forking);
+  const SteadyTime now = std::chrono::steady_clock::now();
+  std::vector<Work> faults;
+  for (const Fault& fault : forking.faults) faults.push_back({fault, now});
+  for (const MapEvent& change : forking.changes) handler_->QueueChange(change);
+  // Last: what it is not known to have is left out of it.
+  for (const MapEvent& fork : forking.forks) handler_->QueueChange(fork);
   GiveTurn(std::move(faults));
   handler_->ApplyChanges();
 }

@@ -14,7 +14,7 @@
 //
 // A thread that forks holds the allocator's locks until its event is read, and
 // any of these may wait for those. So before, they stop reading, and one more
-// thread reads that needs nothing, until the fork is told.
+// thread reads that needs nothing, until the fork is over.
 //
 // Thread-safe.
 #ifndef FARSWAP_CLIENT_PAGER_WORKERS_H_
@@ -24,6 +24,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -62,11 +63,10 @@ class Workers {
   // Drains, and ends the reading.
   void Stop();
 
-  // Around a fork, in the thread that forks; one at a time. BeginFork is false,
-  // and EndFork is not to be called, if forks are not told, or the system has
-  // no thread left. When EndFork returns, the fork is applied.
-  bool BeginFork();
-  void EndFork();
+  // Around a fork, in the thread that forks; one at a time. `told` is what was
+  // told in between. When EndFork returns, the fork is applied.
+  void BeginFork();
+  void EndFork(const std::function<void(const Uffd::Forking& told)>& told);
 
   // Whether that thread is one of these.
   bool IsWorker(uint32_t tid) const;
@@ -87,6 +87,8 @@ class Workers {
   };
 
   bool AddThread(bool spare);
+  bool StartForkReader();
+  void RunForkReader();
   // The turn to read is the forking thread's; back.
   void TakeTurn() ABSL_LOCKS_EXCLUDED(mu_);
   void GiveTurn(std::vector<Work> read) ABSL_LOCKS_EXCLUDED(mu_);
@@ -111,7 +113,8 @@ class Workers {
   const int drain_fd_;  // Readable: workers read no more.
   const int stop_fd_;   // Readable: nor does the spare one.
   const int yield_fd_;  // Readable: who reads gives the turn back.
-  const int fork_fd_;   // Readable: the fork is over.
+  const int fork_fd_;   // Readable: a fork begins.
+  const int told_fd_;   // Readable: it is over.
 
   // The spare one is among them.
   std::array<std::atomic<uint32_t>, kMaxWorkers + 1> tids_{};
@@ -125,12 +128,15 @@ class Workers {
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool forking_ ABSL_GUARDED_BY(mu_) = false;
-  std::optional<std::thread> fork_reader_;  // The forking thread's.
-  int free_ ABSL_GUARDED_BY(mu_) = 0;       // Workers that serve nothing now.
+  int free_ ABSL_GUARDED_BY(mu_) = 0;  // Workers that serve nothing now.
   // Read by the spare thread. One a thread of the program that waits, so
   // bounded by those.
   std::deque<Work> backlog_ ABSL_GUARDED_BY(mu_);
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);  // Spare one first.
+
+  // Waits for the next fork, as then none can be started.
+  std::optional<std::thread> fork_reader_;
+  std::atomic<bool> fork_read_{false};
 };
 
 }  // namespace farswap::pager

@@ -27,10 +27,6 @@ namespace {
 
 using pager::ForkReply;
 
-// A fork waits that long for its parent's pager, which copies the page maps
-// meanwhile: some 10 ms a GiB of what is remote.
-constexpr int kReplyWaitMs = 60000;
-
 // What came by the socket; nullopt: its other end is closed.
 std::optional<ForkReply> Receive(int socket, int* fd) {
   char byte = 0;
@@ -53,104 +49,138 @@ std::optional<ForkReply> Receive(int socket, int* fd) {
   return static_cast<ForkReply>(byte);
 }
 
-// What the thread keeps.
+// What the thread keeps; none is a stream, as it has one of these sometimes.
 struct Kept {
   int socket;
   int uffd;
-  int pager;  // A pidfd: of the socket's other end this child, and others that
-              // were forked later, have copies, which outlive the pager.
+  int pager;  // A pidfd: copies of the socket's other end may outlive it.
 };
 
-void CloseAllBut(const Kept& kept) {
+// -1: the system has none left.
+int AboveStreams(int fd) {
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  const int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  close(fd);
+  return above;
+}
+
+bool CloseRange(unsigned from, unsigned to) {
+  return from > to || syscall(SYS_close_range, from, to, 0) == 0;
+}
+
+// Gives this thread a descriptor table of its own, with these only.
+bool KeepOnly(const Kept& kept) {
+  // Containers may forbid the first, or the other.
+  constexpr unsigned kNone = ~0U;
+  constexpr unsigned kUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE.
+  if (unshare(CLONE_FILES) != 0 &&
+      syscall(SYS_close_range, kNone, kNone, kUnshare) != 0) {
+    return false;
+  }
   std::array<unsigned, 3> fds = {static_cast<unsigned>(kept.socket),
                                  static_cast<unsigned>(kept.uffd),
                                  static_cast<unsigned>(kept.pager)};
   std::sort(fds.begin(), fds.end());
-  unsigned from = 0;
-  for (const unsigned fd : fds) {
-    if (fd > from) syscall(SYS_close_range, from, fd - 1, 0);
-    from = fd + 1;
-  }
-  syscall(SYS_close_range, from, ~0U, 0);
+  return CloseRange(0, fds[0] - 1) && CloseRange(fds[0] + 1, fds[1] - 1) &&
+         CloseRange(fds[1] + 1, fds[2] - 1) && CloseRange(fds[2] + 1, kNone);
 }
 
-// Waits for the socket or for the pager's end; false: its end.
-bool AwaitReply(int socket, int pager, int timeout_ms) {
+// Waits for the socket or for the pager's end; false: its end. It is as long as
+// the pager, which is alive, needs to answer; it may be stopped.
+bool AwaitReply(int socket, int pager) {
   pollfd fds[2] = {{socket, POLLIN, 0}, {pager, POLLIN, 0}};
   int ready = 0;
   do {
-    ready = poll(fds, 2, timeout_ms);
+    ready = poll(fds, 2, -1);
   } while (ready < 0 && errno == EINTR);
-  return fds[0].revents != 0;
+  // It may be refused (RLIMIT_NOFILE below 2); to receive waits, too.
+  return ready < 0 || fds[0].revents != 0;
 }
 
-// This thread has no stderr; the program's is its main thread's.
-[[noreturn]] void EndProgram() {
+// This thread has no stderr; the program's is its main thread's. Opened anew it
+// blocks nobody, whatever it is.
+[[noreturn]] void EndProgram(int signal, const char* why) {
   const std::string path = "/proc/" + std::to_string(getpid()) + "/fd/2";
-  const int err = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (err >= 0) dup2(err, STDERR_FILENO);
-  LogRaw(LogLevel::kError,
-         "the process that pages for this forked child has ended; so does %d",
-         getpid());
-  kill(getpid(), SIGKILL);
+  const int err =
+      open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
+  if (err >= 0) {
+    dup2(err, STDERR_FILENO);
+    LogRaw(LogLevel::kError, "%s this forked child, %d", why, getpid());
+  }
+  kill(getpid(), signal);
   for (;;) pause();
 }
 
-// The thread. `ready`: it has descriptors of its own.
+// The thread. `ready`: whether it can.
 void Watch(const Kept& kept, std::atomic<int>* ready) {
-  const bool apart = unshare(CLONE_FILES) == 0;
-  if (apart) CloseAllBut(kept);
+  const bool apart = KeepOnly(kept);
   ready->store(apart ? 1 : -1);
   ready->notify_one();
   if (!apart) return;
   int none = -1;
   std::optional<ForkReply> reply;
-  if (AwaitReply(kept.socket, kept.pager, -1)) {
-    reply = Receive(kept.socket, &none);
+  if (AwaitReply(kept.socket, kept.pager)) reply = Receive(kept.socket, &none);
+  if (reply == ForkReply::kAbort) {
+    EndProgram(SIGABRT, "lost memory, and its region's policy, abort");
   }
-  if (reply != ForkReply::kQuit) EndProgram();
+  if (reply != ForkReply::kQuit) {
+    EndProgram(SIGKILL, "the process that pages for it has ended, and so has");
+  }
   close(kept.socket);
   close(kept.uffd);
   close(kept.pager);
 }
 
-void StartWatch(const Kept& kept) {
+bool StartWatch(const Kept& kept) {
+  if (std::min({kept.socket, kept.uffd, kept.pager}) < 0) return false;
   std::atomic<int> ready{0};
   auto thread = pager::StartThread("farswap-watch",
                                    [&ready, kept] { Watch(kept, &ready); });
-  if (thread) {
-    thread->detach();
-    ready.wait(0);
+  if (!thread) return false;
+  thread->detach();
+  ready.wait(0);
+  return ready.load() == 1;
+}
+
+[[noreturn]] void DieAlone() {
+  DieRaw("the process that was to page for this forked child has ended");
+}
+
+// Nobody can watch: what is remote is given up, and only then this goes on.
+void Forgo(int socket, int pager) {
+  const char byte = static_cast<char>(ForkReply::kUnwatched);
+  (void)send(socket, &byte, 1, MSG_NOSIGNAL);
+  int none = -1;
+  if (!AwaitReply(socket, pager) ||
+      Receive(socket, &none) != ForkReply::kQuit) {
+    DieAlone();
   }
-  if (ready.load() != 1) {
-    DieRaw(
-        "a forked child cannot watch the process that pages for it: the "
-        "system has no thread or descriptors left");
-  }
+  LogRaw(LogLevel::kWarning,
+         "a forked child cannot watch the process that pages for it (threads, "
+         "descriptors, a seccomp filter, another pid namespace?): its far "
+         "memory that is remote raises SIGBUS");
 }
 
 }  // namespace
 
 void WatchPager(int socket, pid_t parent) {
-  const auto pager = static_cast<int>(syscall(SYS_pidfd_open, parent, 0));
+  // 0: it is of another pid namespace.
+  if (getppid() != parent && getppid() != 0) DieAlone();
+  int pager = getppid() == parent
+                  ? static_cast<int>(syscall(SYS_pidfd_open, parent, 0))
+                  : -1;
   int uffd = -1;
   std::optional<ForkReply> reply;
-  // Else it has ended, and its number may be another one's.
-  if (pager >= 0 && getppid() == parent &&
-      AwaitReply(socket, pager, kReplyWaitMs)) {
-    reply = Receive(socket, &uffd);
+  if (AwaitReply(socket, pager)) reply = Receive(socket, &uffd);
+  if (!reply) DieAlone();
+  socket = AboveStreams(socket);
+  uffd = AboveStreams(uffd);
+  pager = AboveStreams(pager);
+  if (*reply == ForkReply::kServed && !StartWatch({socket, uffd, pager})) {
+    Forgo(socket, pager);
   }
-  if (!reply) {
-    DieRaw(
-        "the process that was to page for this forked child does not "
-        "answer, or has ended");
-  }
-  if (*reply == ForkReply::kServed && uffd < 0) {
-    DieRaw("this forked child has no descriptor left for its far memory");
-  }
-  if (*reply == ForkReply::kServed) StartWatch({socket, uffd, pager});
   close(socket);
-  close(pager);
+  if (pager >= 0) close(pager);
   if (uffd >= 0) close(uffd);
 }
 

@@ -14,8 +14,9 @@ namespace farswap::runtime {
 
 // Waits for what the pager says of this child's far memory, by the socket of
 // Pager::PrepareFork, which it takes over; if it is served, watches from then
-// on. Dies if the pager, the process `parent`, says nothing. For the child's
-// only thread, at the end of fork().
+// on, or, where that is impossible, has it given up. Dies if the pager, the
+// process `parent`, has ended. For the child's only thread, at the end of
+// fork(), after Pager::InChild.
 void WatchPager(int socket, pid_t parent);
 
 }  // namespace farswap::runtime

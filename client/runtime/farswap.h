@@ -26,14 +26,20 @@
  *    those that run on a thread amid a call on a region, which may hold what
  *    their fault needs: block such signals around the call.
  *  - After fork() both go on with all far memory as it was, each with its own
- *    from then on. The child's is served by the parent, and counts against no
- *    limit; if the parent ends first, the child is ended (SIGKILL), and if it
- *    closes the client, what the child has not touched raises SIGBUS. What
- *    takes a handle or makes one is -EPERM in the child, until it executes a
- *    program. A child's child and a raw clone have what was local, and SIGBUS
- *    for the rest; so have all beyond 64 children at a time. It takes
- *    CAP_SYS_PTRACE, and not that of a user namespace; without it the child has
- *    no far memory: its pages are not mapped there (SIGSEGV, never zeros).
+ *    from then on. The child's is served by the parent, and what is local of it
+ *    counts against no limit; what it keeps on servers that the parent has not
+ *    any more counts against the swap limit of the group, until it ends. If
+ *    the parent ends first, or executes a program, the child is ended
+ *    (SIGKILL), and if it closes the client, what the child has not touched
+ *    raises SIGBUS. What takes a handle or makes one is -EPERM in the child,
+ *    until it executes a program. A child's child and a raw clone have what was
+ *    local, and SIGBUS for the rest; so have all beyond 64 children at a time,
+ *    a child that is forked while another thread makes a raw clone, and one
+ *    that may not have a thread with descriptors of its own (unshare and
+ *    close_range refused). What other threads move (mremap) or unmap while
+ *    one forks raises SIGBUS in the child. It takes CAP_SYS_PTRACE, and not that
+ *    of a user namespace; without it the child has no far memory: its pages are
+ *    not mapped there (SIGSEGV, never zeros).
  *
  * Rules for the program:
  *  - It may munmap, mprotect, mlock and madvise (DONTNEED, FREE, REMOVE,

@@ -1,6 +1,7 @@
 #include "client/runtime/fork_handlers.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@ struct Registry {
   std::mutex mu;
   std::vector<Handled> pagers;
   pid_t process = 0;  // That forks.
+  sigset_t signals;   // Of its thread.
 };
 
 Registry& TheRegistry() {
@@ -30,25 +32,46 @@ Registry& TheRegistry() {
   return *registry;
 }
 
+// No handler of the program's runs on this thread in between: it may touch far
+// memory, which nobody serves.
 void BeforeFork() {
-  TheRegistry().mu.lock();
-  TheRegistry().process = getpid();
-  for (Handled& handled : TheRegistry().pagers) {
-    handled.socket = handled.pager->PrepareFork();
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Registry& registry = TheRegistry();
+  registry.mu.lock();
+  registry.signals = before;
+  registry.process = getpid();
+  for (Handled& handled : registry.pagers) {
+    handled.pager->PrepareFork(&handled.socket);
   }
+}
+
+void RestoreSignals() {
+  const sigset_t before = TheRegistry().signals;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void InParent() {
   for (Handled& handled : TheRegistry().pagers) {
-    if (handled.socket < 0) continue;
-    close(handled.socket);
+    if (handled.socket >= 0) close(handled.socket);
     handled.socket = -1;
     handled.pager->ForkDone();
   }
   TheRegistry().mu.unlock();
+  RestoreSignals();
 }
 
 void InChild() {
+  pager::Pager::InChild();
+  TheRegistry().mu.unlock();
+  if (TheRegistry().pagers.empty()) RestoreSignals();
+}
+
+// Once others have mended what they have to mend after a fork.
+void InChildLate() {
+  if (TheRegistry().pagers.empty()) return;
   for (const Handled& handled : TheRegistry().pagers) {
     if (handled.socket >= 0) {
       WatchPager(handled.socket, TheRegistry().process);
@@ -56,13 +79,20 @@ void InChild() {
   }
   // They are the parent's: a child of this child is none of theirs.
   TheRegistry().pagers.clear();
-  TheRegistry().mu.unlock();
+  RestoreSignals();
+}
+
+// What is registered first runs last before a fork, and first after it: so no
+// other handler waits, in between, for a lock whose holder waits for a page, or
+// touches far memory itself.
+__attribute__((constructor(101))) void RegisterEarly() {
+  pthread_atfork(BeforeFork, InParent, InChild);
 }
 
 }  // namespace
 
 ForkHandlers::ForkHandlers(pager::Pager* pager) : pager_(pager) {
-  static const int once = pthread_atfork(BeforeFork, InParent, InChild);
+  static const int once = pthread_atfork(nullptr, nullptr, InChildLate);
   (void)once;
   const std::lock_guard lock(TheRegistry().mu);
   TheRegistry().pagers.push_back({pager});

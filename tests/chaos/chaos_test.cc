@@ -49,17 +49,17 @@ class PagerMemory final : public chaos::FarMemory {
   // As runtime/fork_handlers.h does it.
   pid_t Fork() override {
     const std::lock_guard one_at_a_time(forking_);
-    const int socket = pager_.PrepareFork();
+    int socket = -1;
+    pager_.PrepareFork(&socket);
     const pid_t parent = getpid();
     const pid_t child = fork();
     if (child == 0) {
+      Pager::InChild();
       if (socket >= 0) runtime::WatchPager(socket, parent);
       return child;
     }
-    if (socket >= 0) {
-      close(socket);
-      pager_.ForkDone();
-    }
+    if (socket >= 0) close(socket);
+    pager_.ForkDone();
     return child;
   }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "client/pager/address_space.h"
 #include "common/mutex.h"
@@ -112,6 +113,9 @@ class FaultyAddressSpace final : public AddressSpace {
     return real_.GiveForked(to, from);
   }
   void Applied(const MapEvent& change) override { real_.Applied(change); }
+  std::vector<char*> TakeLacked(int child) override {
+    return real_.TakeLacked(child);
+  }
 
  private:
   struct Plan {

@@ -1,7 +1,9 @@
 // fork() of a program with far memory on a real server, and what becomes of
 // the child when the process that pages for it is killed.
 #include <errno.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -11,6 +13,8 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <mutex>
+#include <thread>
 
 #include "tests/client/runtime/api_fixture.h"
 
@@ -46,7 +50,10 @@ uint64_t WrongPages(const char* at) {
 
 int StatusOf(pid_t child) {
   int status = 0;
-  const pid_t ended = waitpid(child, &status, 0);
+  pid_t ended = 0;
+  do {
+    ended = waitpid(child, &status, 0);
+  } while (ended < 0 && errno == EINTR);
   EXPECT_GT(ended, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
@@ -68,19 +75,22 @@ class FarswapForkTest : public FarswapApiTest {
     Fill(at);
     return at;
   }
+  // Counts the words that it reads, and those that are zeros.
+  [[noreturn]] static void ReadForever(const char* at,
+                                       std::atomic<uint64_t>* seen) {
+    for (;;) {
+      for (uint64_t p = 0; p < kBytes / kPage; ++p) {
+        const auto word = *reinterpret_cast<const volatile uint64_t*>(
+            at + (p * 37 % (kBytes / kPage)) * kPage);
+        ++seen[word == 0 ? 1 : 0];
+      }
+    }
+  }
   // The process that is to be killed: its child reads what is far, and says
   // by the shared page what it saw. Never returns.
   [[noreturn]] void PageForAChild(std::atomic<uint64_t>* seen) {
     char* const at = MakeFarMemory();
-    if (fork() == 0) {
-      for (;;) {
-        for (uint64_t p = 0; p < kBytes / kPage; ++p) {
-          const auto word = *reinterpret_cast<volatile uint64_t*>(
-              at + (p * 37 % (kBytes / kPage)) * kPage);
-          ++seen[word == 0 ? 1 : 0];
-        }
-      }
-    }
+    if (fork() == 0) ReadForever(at, seen);
     for (;;) pause();
   }
 };
@@ -134,6 +144,92 @@ TEST_F(FarswapForkTest, AChildOfAKilledPagerIsKilledAndReadsNoZeros) {
     EXPECT_EQ(seen[1].load(), 0u) << "round " << round;
   }
   munmap(seen, kPage);
+}
+
+// The pager goes on as another program that has nothing of it. Seen to hang
+// while the child had a copy of the socket's other end.
+TEST_F(FarswapForkTest, AChildOfAPagerThatCallsExecIsKilled) {
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  auto* const seen = static_cast<std::atomic<uint64_t>*>(
+      mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+           -1, 0));
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const pid_t program = fork();
+  if (program == 0) {
+    char* const at = MakeFarMemory();
+    if (fork() == 0) ReadForever(at, seen);
+    while (seen[0] == 0) usleep(100);
+    execl("/bin/sleep", "sleep", "100", nullptr);
+    _exit(1);
+  }
+  // The child is the last to have the other end.
+  close(ends[1]);
+  char byte;
+  EXPECT_EQ(read(ends[0], &byte, 1), 0);
+  close(ends[0]);
+  EXPECT_EQ(kill(program, SIGKILL), 0);
+  EXPECT_EQ(StatusOf(program), 1000 + SIGKILL);
+  EXPECT_EQ(StatusOf(-1), 1000 + SIGKILL) << "the child";
+  EXPECT_GT(seen[0].load(), 0u);
+  EXPECT_EQ(seen[1].load(), 0u);
+  munmap(seen, kPage);
+}
+
+// Handlers of others, around a fork and of signals, touch far memory, and wait
+// for who does. Seen to hang while ours ran first before a fork.
+struct Others {
+  static inline std::mutex* mu = nullptr;
+  static inline volatile char* far = nullptr;
+
+  static void Touch() {
+    for (uint64_t p = 0; p < kBytes; p += kMiB) (void)far[p];
+  }
+  static void Before() {
+    mu->lock();
+    Touch();
+  }
+  static void After() {
+    Touch();
+    mu->unlock();
+  }
+};
+
+TEST_F(FarswapForkTest, HandlersOfOthersMayTouchFarMemory) {
+  const pid_t program = fork();
+  if (program == 0) {
+    alarm(100);
+    char* const at = MakeFarMemory();
+    Others::mu = new std::mutex;
+    Others::far = at;
+    pthread_atfork(Others::Before, Others::After, Others::After);
+    signal(SIGUSR1, [](int) { (void)Others::far[17 * kMiB]; });
+    std::atomic<bool> stop{false};
+    const pthread_t main = pthread_self();
+    std::thread holder([&] {
+      while (!stop) {
+        const std::lock_guard lock(*Others::mu);
+        Others::Touch();
+      }
+    });
+    std::thread signaller([&] {
+      while (!stop) {
+        pthread_kill(main, SIGUSR1);
+        usleep(5000);
+      }
+    });
+    int wrong = 0;
+    for (int i = 0; i < 10; ++i) {
+      const pid_t child = fork();
+      if (child == 0) _exit(WrongPages(at) == 0 ? 0 : 1);
+      wrong += StatusOf(child) == 0 ? 0 : 1;
+    }
+    stop = true;
+    holder.join();
+    signaller.join();
+    _exit(wrong + (WrongPages(at) == 0 ? 0 : 100));
+  }
+  EXPECT_EQ(StatusOf(program), 0);
 }
 
 }  // namespace

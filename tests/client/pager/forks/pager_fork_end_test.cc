@@ -1,0 +1,330 @@
+// Children that are refused, given up, or come to an end with their pager: what
+// they have not got raises SIGBUS, and is never zeros.
+//
+// What each was broken by to see it fail stands beside it.
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "client/pager/forks.h"
+#include "tests/client/pager/forks/fork_fixture.h"
+
+namespace farswap::pager {
+namespace {
+
+class PagerForkEndTest : public PagerForkTest {
+ protected:
+  // All but the first page is remote.
+  char* MostlyRemote() {
+    Start(8 * kMiB);
+    char* const at = AddRegion(kBytes);
+    Fill(at, 0, kPages);
+    PushOut(regions_.back());
+    FillPage(at, 4711);
+    return at;
+  }
+  // What a child says that is refused.
+  static int OnlyLocalIsReadable(const char* at) {
+    if (!PageIs(at, 4711)) return 101;
+    for (uint64_t p = kPagesPerPmd; p < kPages; p += 100) {
+      if (IsReadable(at + p * kPageBytes)) return 102;
+    }
+    return 0;
+  }
+  void EndPager() {
+    while (!regions_.empty()) {
+      ASSERT_TRUE(pager_->DestroyRegion(regions_.back()).ok());
+      regions_.pop_back();
+    }
+    pager_.reset();
+  }
+};
+
+// A raw clone, and a child's child, have nobody who would end them with the
+// pager: what they have not got is SIGBUS, never zeros.
+TEST_F(PagerForkEndTest, AForkThatNobodyPreparedHasSigbusForWhatIsRemote) {
+  Start(8 * kMiB);
+  char* const at = AddRegion(kBytes);
+  Fill(at, 0, kPages);
+  PushOut(regions_.back());
+  FillPage(at, 4711);
+  const auto grand = [&] {
+    if (!PageIs(at, 4711)) return 101;
+    for (uint64_t p = kPagesPerPmd; p < kPages; p += 100) {
+      if (IsReadable(at + p * kPageBytes)) return 102;
+    }
+    return 0;
+  };
+  const auto raw = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  if (raw == 0) _exit(grand());
+  EXPECT_EQ(StatusOf(raw), 0);
+  const pid_t child = Fork([&] {
+    const pid_t its = fork();
+    if (its == 0) _exit(grand());
+    return StatusOf(its);
+  });
+  EXPECT_EQ(StatusOf(child), 0);
+  EXPECT_EQ(pager_->Stats().forks_refused, 2u);
+  ExpectFilled(at, 1, kPages - 1);
+}
+
+TEST_F(PagerForkEndTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
+  Start(8 * kMiB);
+  char* const at = AddRegion(kBytes);
+  Fill(at, 0, kPages);
+  PushOut(regions_.back());
+  Signal read;
+  Signal ended;
+  const pid_t child = Fork([&] {
+    if (Wrong(at, 0, 10) != 0) return 101;
+    read.Give();
+    ended.Take();
+    if (Wrong(at, 0, 10) != 0) return 102;
+    return IsReadable(at + (kPages - 1) * kPageBytes) ? 103 : 0;
+  });
+  read.Take();
+  ASSERT_TRUE(pager_->DestroyRegion(regions_.back()).ok());
+  regions_.clear();
+  pager_.reset();
+  ended.Give();
+  EXPECT_EQ(StatusOf(child), 0);
+}
+
+// Of a child that moves what is remote while nobody serves it any more.
+TEST_F(PagerForkEndTest, WhatAChildMovesWhileThePagerEndsIsNeverZeros) {
+  for (int round = 0; round < 2; ++round) {
+    Start(8 * kMiB);
+    char* const at = AddRegion(kBytes);
+    Fill(at, 0, kPages);
+    PushOut(regions_.back());
+    Signal ready;
+    Signal ended;
+    const pid_t child = Fork([&] {
+      std::atomic<bool> stop{false};
+      char* now = at;
+      std::thread mover([&] {
+        for (bool first = true; !stop; first = false) {
+          void* const room = mmap(nullptr, kBytes, PROT_NONE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+          now = static_cast<char*>(
+              mremap(now, kBytes, kBytes, MREMAP_MAYMOVE | MREMAP_FIXED, room));
+          if (first) ready.Give();
+          // Else it is never out of the way of its poison, and is ended.
+          usleep(100);
+        }
+      });
+      ended.Take();
+      stop = true;
+      mover.join();
+      for (uint64_t p = 0; p < kPages; ++p) {
+        if (IsReadable(now + p * kPageBytes))
+          return PageIs(now + p * kPageBytes, p) ? 101 : 102;
+      }
+      return 0;
+    });
+    ready.Take();
+    ASSERT_TRUE(pager_->DestroyRegion(regions_.back()).ok());
+    regions_.clear();
+    pager_.reset();
+    ended.Give();
+    EXPECT_EQ(StatusOf(child), 0) << "round " << round;
+  }
+}
+
+TEST_F(PagerForkEndTest, LostBytesAreSigbusInTheChildToo) {
+  Start(8 * kMiB, 1024, std::chrono::seconds(2));
+  char* const at = AddRegion(kBytes);
+  Fill(at, 0, kPages);
+  PushOut(regions_.back());
+  Signal lost;
+  const pid_t child = Fork([&] {
+    lost.Take();
+    int readable = 0;
+    for (uint64_t p = 0; p < kPages; p += kPagesPerPmd) {
+      readable += IsReadable(at + p * kPageBytes);
+    }
+    return readable;
+  });
+  transport_->LoseContents();
+  lost.Give();
+  EXPECT_EQ(StatusOf(child), 0);
+  EXPECT_GT(pager_->Stats().pages_lost, 0u);
+}
+
+// By a socket that goes to whichever fork is applied first; by a reader that
+// ends with the first fork that it reads.
+TEST_F(PagerForkEndTest, ARawCloneAtTheSameTimeRefusesBoth) {
+  char* const at = MostlyRemote();
+  int socket = -1;
+  pager_->PrepareFork(&socket);
+  pid_t raw = 0;
+  std::thread other([&] {
+    raw = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    if (raw == 0) _exit(OnlyLocalIsReadable(at));
+  });
+  other.join();
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    Pager::InChild();
+    runtime::WatchPager(socket, parent);
+    _exit(OnlyLocalIsReadable(at));
+  }
+  close(socket);
+  pager_->ForkDone();
+  EXPECT_EQ(StatusOf(raw), 0);
+  EXPECT_EQ(StatusOf(child), 0);
+  EXPECT_EQ(pager_->Stats().forks_refused, 2u);
+  ExpectFilled(at, 1, kPages - 1);
+}
+
+TEST_F(PagerForkEndTest, AChildThatCannotWatchGoesOnWithWhatItHas) {
+  char* const at = MostlyRemote();
+  int socket = -1;
+  pager_->PrepareFork(&socket);
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    Pager::InChild();
+    const rlimit none{0, 1024};
+    const rlimit many{1024, 1024};
+    if (setrlimit(RLIMIT_NOFILE, &none) != 0) _exit(103);
+    runtime::WatchPager(socket, parent);
+    if (setrlimit(RLIMIT_NOFILE, &many) != 0) _exit(104);
+    _exit(OnlyLocalIsReadable(at));
+  }
+  close(socket);
+  pager_->ForkDone();
+  EXPECT_EQ(StatusOf(child), 0);
+  ExpectFilled(at, 1, kPages - 1);
+  EXPECT_TRUE(EventuallyNoChild());
+}
+
+TEST_F(PagerForkEndTest, AForkWithoutADescriptorIsRefused) {
+  char* const at = MostlyRemote();
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  int socket = -1;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  pager_->PrepareFork(&socket);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(socket, -1);
+  const pid_t child = fork();
+  if (child == 0) {
+    Pager::InChild();
+    _exit(OnlyLocalIsReadable(at));
+  }
+  pager_->ForkDone();
+  EXPECT_EQ(StatusOf(child), 0);
+  EXPECT_EQ(pager_->Stats().forks_refused, 1u);
+  ExpectFilled(at, 1, kPages - 1);
+}
+
+TEST_F(PagerForkEndTest, BeyondSixtyFourChildrenTheyAreRefused) {
+  char* const at = MostlyRemote();
+  Signal go;
+  std::vector<pid_t> children;
+  for (size_t i = 0; i < Forks::kMaxChildren + 2; ++i) {
+    children.push_back(Fork([&, i] {
+      go.Take();
+      return i < Forks::kMaxChildren ? Wrong(at, kPagesPerPmd, 20)
+                                     : OnlyLocalIsReadable(at);
+    }));
+  }
+  EXPECT_EQ(pager_->Stats().forked_children, Forks::kMaxChildren);
+  EXPECT_EQ(pager_->Stats().forks_refused, 2u);
+  for (size_t i = 0; i < children.size(); ++i) go.Give();
+  for (const pid_t child : children) EXPECT_EQ(StatusOf(child), 0);
+  EXPECT_TRUE(EventuallyNoChild());
+}
+
+// The second child has copies of what the first one's pager had open: seen to
+// hang while it kept them.
+TEST_F(PagerForkEndTest, OfTwoChildrenNeitherIsLeftWaiting) {
+  Start(8 * kMiB);
+  char* const at = AddRegion(kBytes);
+  Fill(at, 0, kPages / 2);
+  PushOut(regions_.back());
+  Signal ended;
+  Signal first_done;
+  const pid_t first = Fork([&] {
+    ended.Take();
+    if (!IsZeroPage(at + (kPages - 1) * kPageBytes)) return 101;
+    if (IsReadable(at + (kPages / 2 - 1) * kPageBytes)) return 102;
+    return munmap(at, kBytes) == 0 ? 0 : 103;
+  });
+  const pid_t second = Fork([&] {
+    first_done.Take();
+    return IsReadable(at + (kPages / 2 - 1) * kPageBytes) ? 104 : 0;
+  });
+  EndPager();
+  ended.Give();
+  EXPECT_EQ(StatusOf(first), 0);
+  first_done.Give();
+  EXPECT_EQ(StatusOf(second), 0);
+}
+
+// The child has it before or after that, and nobody knows. Seen to be zeros, in
+// the end, while only what is in slots was poisoned.
+TEST_F(PagerForkEndTest, WhatMovesWhileAThreadForksIsSigbusNeverZeros) {
+  Start(8 * kMiB);
+  char* const at = AddRegion(kBytes);
+  Fill(at, 0, kPages);
+  PushOut(regions_.back());
+  char* const to = Room(512, 0);
+  int socket = -1;
+  pager_->PrepareFork(&socket);
+  // It is told before the fork is.
+  std::thread mover([&] { EXPECT_EQ(MoveTo(at, 512, to), to); });
+  mover.join();
+  Signal ended;
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    Pager::InChild();
+    runtime::WatchPager(socket, parent);
+    int wrong = Wrong(at, 512, 100);
+    for (int i = 0; i < 2; ++i) {
+      for (uint64_t p = 0; p < 512; ++p) {
+        wrong += IsReadable(to + p * kPageBytes) ? 1 : 0;
+      }
+      if (i == 0) ended.Take();
+    }
+    _exit(std::min(wrong, 100));
+  }
+  close(socket);
+  pager_->ForkDone();
+  ExpectFilled(to, 0, 512);
+  ExpectFilled(at, 512, kPages - 512);
+  EndPager();
+  ended.Give();
+  EXPECT_EQ(StatusOf(child), 0);
+}
+
+TEST_F(PagerForkEndTest, WhereThePolicyIsToAbortTheChildAborts) {
+  Start(8 * kMiB, 1024, std::chrono::seconds(2));
+  char* const at = AddRegion(kBytes, /*huge=*/true, FailPolicy::kAbort);
+  Fill(at, 0, kPages);
+  PushOut(regions_.back());
+  Signal lost;
+  const pid_t child = Fork([&] {
+    lost.Take();
+    return IsReadable(at) ? 101 : (pause(), 102);
+  });
+  transport_->LoseContents();
+  lost.Give();
+  EXPECT_EQ(StatusOf(child), 1000 + SIGABRT);
+}
+
+}  // namespace
+}  // namespace farswap::pager
