@@ -32,7 +32,7 @@
 #include <vector>
 
 #include "client/pager/forget.h"
-#include "client/pager/forks.h"
+#include "client/pager/forks/forks.h"
 #include "client/pager/leftovers.h"
 #include "client/pager/map_events.h"
 #include "client/pager/shared.h"

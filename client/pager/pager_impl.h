@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/pager/fault_path.h"
-#include "client/pager/forks.h"
+#include "client/pager/forks/forks.h"
 #include "client/pager/hints.h"
 #include "client/pager/map_changes.h"
 #include "client/pager/pager.h"

@@ -72,4 +72,11 @@ OpResult UffdForked::Wake(char* at, size_t bytes) {
   return {error, error == 0 ? bytes : 0};
 }
 
+// The kernel looks for the mapping first, and then at the source, which is no
+// address of ours.
+bool UffdForked::IsMapped(char* page) {
+  uffdio_copy arg{U64(page), kPageBytes, kPageBytes, 0, 0};
+  return Ioctl(fd_.get(), UFFDIO_COPY, &arg) != ENOENT;
+}
+
 }  // namespace farswap::pager

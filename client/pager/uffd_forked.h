@@ -34,6 +34,9 @@ class UffdForked {
   OpResult ZeroFill(char* at, size_t bytes);
   OpResult Poison(char* at, size_t bytes);
   OpResult Wake(char* at, size_t bytes);
+  // Whether the child has the page's address registered; true if that cannot
+  // be said now.
+  bool IsMapped(char* page);
 
  private:
   OwnFd fd_;

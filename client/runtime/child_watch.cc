@@ -18,7 +18,7 @@
 #include <string>
 #include <thread>
 
-#include "client/pager/forks.h"
+#include "client/pager/forks/forks.h"
 #include "client/pager/thread.h"
 #include "common/log_raw.h"
 

@@ -20,16 +20,16 @@ struct Handled {
 
 // A std::mutex, which the child may unlock: nobody else is there to be woken.
 // Never destroyed: a program may fork while it exits.
-struct Registry {
+struct Handlers {
   std::mutex mu;
   std::vector<Handled> pagers;
   pid_t process = 0;  // That forks.
   sigset_t signals;   // Of its thread.
 };
 
-Registry& TheRegistry() {
-  static Registry* const registry = new Registry;
-  return *registry;
+Handlers& TheHandlers() {
+  static Handlers* const handlers = new Handlers;
+  return *handlers;
 }
 
 // No handler of the program's runs on this thread in between: it may touch far
@@ -39,46 +39,46 @@ void BeforeFork() {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  Registry& registry = TheRegistry();
-  registry.mu.lock();
-  registry.signals = before;
-  registry.process = getpid();
-  for (Handled& handled : registry.pagers) {
+  Handlers& handlers = TheHandlers();
+  handlers.mu.lock();
+  handlers.signals = before;
+  handlers.process = getpid();
+  for (Handled& handled : handlers.pagers) {
     handled.pager->PrepareFork(&handled.socket);
   }
 }
 
 void RestoreSignals() {
-  const sigset_t before = TheRegistry().signals;
+  const sigset_t before = TheHandlers().signals;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void InParent() {
-  for (Handled& handled : TheRegistry().pagers) {
+  for (Handled& handled : TheHandlers().pagers) {
     if (handled.socket >= 0) close(handled.socket);
     handled.socket = -1;
     handled.pager->ForkDone();
   }
-  TheRegistry().mu.unlock();
+  TheHandlers().mu.unlock();
   RestoreSignals();
 }
 
 void InChild() {
   pager::Pager::InChild();
-  TheRegistry().mu.unlock();
-  if (TheRegistry().pagers.empty()) RestoreSignals();
+  TheHandlers().mu.unlock();
+  if (TheHandlers().pagers.empty()) RestoreSignals();
 }
 
 // Once others have mended what they have to mend after a fork.
 void InChildLate() {
-  if (TheRegistry().pagers.empty()) return;
-  for (const Handled& handled : TheRegistry().pagers) {
+  if (TheHandlers().pagers.empty()) return;
+  for (const Handled& handled : TheHandlers().pagers) {
     if (handled.socket >= 0) {
-      WatchPager(handled.socket, TheRegistry().process);
+      WatchPager(handled.socket, TheHandlers().process);
     }
   }
   // They are the parent's: a child of this child is none of theirs.
-  TheRegistry().pagers.clear();
+  TheHandlers().pagers.clear();
   RestoreSignals();
 }
 
@@ -94,13 +94,13 @@ __attribute__((constructor(101))) void RegisterEarly() {
 ForkHandlers::ForkHandlers(pager::Pager* pager) : pager_(pager) {
   static const int once = pthread_atfork(nullptr, nullptr, InChildLate);
   (void)once;
-  const std::lock_guard lock(TheRegistry().mu);
-  TheRegistry().pagers.push_back({pager});
+  const std::lock_guard lock(TheHandlers().mu);
+  TheHandlers().pagers.push_back({pager});
 }
 
 ForkHandlers::~ForkHandlers() {
-  const std::lock_guard lock(TheRegistry().mu);
-  std::erase_if(TheRegistry().pagers,
+  const std::lock_guard lock(TheHandlers().mu);
+  std::erase_if(TheHandlers().pagers,
                 [&](const Handled& h) { return h.pager == pager_; });
 }
 

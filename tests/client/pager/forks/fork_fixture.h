@@ -37,7 +37,7 @@ class Signal {
   int fds_[2] = {};
 };
 
-class PagerForkTest : public MapFixture {
+class ForkFixture : public MapFixture {
  protected:
   void SetUp() override {
     if (!HasForkEvents()) {

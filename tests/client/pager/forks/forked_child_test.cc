@@ -17,7 +17,9 @@
 namespace farswap::pager {
 namespace {
 
-TEST_F(PagerForkTest, AChildSeesEveryByte) {
+using ForkedChildTest = ForkFixture;
+
+TEST_F(ForkedChildTest, AChildSeesEveryByte) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -33,7 +35,7 @@ TEST_F(PagerForkTest, AChildSeesEveryByte) {
 
 // What the parent writes after the fork, goes out and comes back in between:
 // the child's are the old ones.
-TEST_F(PagerForkTest, WhatTheParentWritesIsNotTheChilds) {
+TEST_F(ForkedChildTest, WhatTheParentWritesIsNotTheChilds) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -50,7 +52,7 @@ TEST_F(PagerForkTest, WhatTheParentWritesIsNotTheChilds) {
   EXPECT_GT(pager_->Stats().takeout_unshared, 0u);
 }
 
-TEST_F(PagerForkTest, WhatTheChildWritesIsNotTheParents) {
+TEST_F(ForkedChildTest, WhatTheChildWritesIsNotTheParents) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -73,7 +75,7 @@ TEST_F(PagerForkTest, WhatTheChildWritesIsNotTheParents) {
 
 // The slots that a child still names are kept for it when the parent discards
 // or destroys what it had, and are free when the child is gone.
-TEST_F(PagerForkTest, WhatTheParentDropsIsStillTheChilds) {
+TEST_F(ForkedChildTest, WhatTheParentDropsIsStillTheChilds) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -94,7 +96,7 @@ TEST_F(PagerForkTest, WhatTheParentDropsIsStillTheChilds) {
 }
 
 // A child that never looks: what it held is given back when it is gone.
-TEST_F(PagerForkTest, AChildThatEndsOrCallsExecHoldsNothing) {
+TEST_F(ForkedChildTest, AChildThatEndsOrCallsExecHoldsNothing) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -116,7 +118,7 @@ TEST_F(PagerForkTest, AChildThatEndsOrCallsExecHoldsNothing) {
 }
 
 // The child changes its own map: its changes are read and answered.
-TEST_F(PagerForkTest, AChildMayDiscardUnmapAndMove) {
+TEST_F(ForkedChildTest, AChildMayDiscardUnmapAndMove) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -145,7 +147,7 @@ TEST_F(PagerForkTest, AChildMayDiscardUnmapAndMove) {
 
 // The kernel refuses what reaches across two mappings as a whole. Seen to lose
 // each mapping's first page while it was taken for one that is not mapped.
-TEST_F(PagerForkTest, AChildsMappingsMayBeCutInPieces) {
+TEST_F(ForkedChildTest, AChildsMappingsMayBeCutInPieces) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -174,7 +176,7 @@ TEST_F(PagerForkTest, AChildsMappingsMayBeCutInPieces) {
 
 // Where page 0 of a moved range is has no alignment. Seen to crash the pager
 // while it had.
-TEST_F(PagerForkTest, WhatAChildMovesMayBeCutAndMovedOn) {
+TEST_F(ForkedChildTest, WhatAChildMovesMayBeCutAndMovedOn) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -203,7 +205,7 @@ TEST_F(PagerForkTest, WhatAChildMovesMayBeCutAndMovedOn) {
 
 // What mremap grows, and leaves behind, is the program's own: zeros. Seen to
 // raise SIGBUS.
-TEST_F(PagerForkTest, WhatIsNobodysIsZerosInTheChild) {
+TEST_F(ForkedChildTest, WhatIsNobodysIsZerosInTheChild) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -225,7 +227,7 @@ TEST_F(PagerForkTest, WhatIsNobodysIsZerosInTheChild) {
   EXPECT_EQ(StatusOf(child), 0);
 }
 
-TEST_F(PagerForkTest, ManyThreadsOfAChildFaultAtATime) {
+TEST_F(ForkedChildTest, ManyThreadsOfAChildFaultAtATime) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -245,7 +247,7 @@ TEST_F(PagerForkTest, ManyThreadsOfAChildFaultAtATime) {
 }
 
 // Forks while threads write, discard and push each other's pages out.
-TEST_F(PagerForkTest, AForkAmidFaultsAndReclaim) {
+TEST_F(ForkedChildTest, AForkAmidFaultsAndReclaim) {
   Start(8 * kMiB, 1024, std::chrono::seconds(30), 8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);

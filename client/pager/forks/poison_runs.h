@@ -1,7 +1,7 @@
 // Poison for what a forked child is not to be given any more, before its
 // userfaultfd is closed and the kernel gives it zeros.
-#ifndef FARSWAP_CLIENT_PAGER_POISON_RUNS_H_
-#define FARSWAP_CLIENT_PAGER_POISON_RUNS_H_
+#ifndef FARSWAP_CLIENT_PAGER_FORKS_POISON_RUNS_H_
+#define FARSWAP_CLIENT_PAGER_FORKS_POISON_RUNS_H_
 
 #include <vector>
 
@@ -19,4 +19,4 @@ bool PoisonRuns(UffdForked* uffd, std::vector<AddressRange> runs);
 
 }  // namespace farswap::pager
 
-#endif  // FARSWAP_CLIENT_PAGER_POISON_RUNS_H_
+#endif  // FARSWAP_CLIENT_PAGER_FORKS_POISON_RUNS_H_

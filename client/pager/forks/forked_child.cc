@@ -1,4 +1,4 @@
-#include "client/pager/forked_child.h"
+#include "client/pager/forks/forked_child.h"
 
 #include <errno.h>
 #include <fcntl.h>

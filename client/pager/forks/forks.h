@@ -19,14 +19,14 @@
 // raises SIGBUS there.
 //
 // Thread-safe. Prepare .. Done is for one thread at a time.
-#ifndef FARSWAP_CLIENT_PAGER_FORKS_H_
-#define FARSWAP_CLIENT_PAGER_FORKS_H_
+#ifndef FARSWAP_CLIENT_PAGER_FORKS_FORKS_H_
+#define FARSWAP_CLIENT_PAGER_FORKS_FORKS_H_
 
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "client/pager/forked_child.h"
+#include "client/pager/forks/forked_child.h"
 #include "client/pager/map_events.h"
 #include "client/pager/own_fd.h"
 #include "client/pager/shared.h"
@@ -93,4 +93,4 @@ class Forks {
 
 }  // namespace farswap::pager
 
-#endif  // FARSWAP_CLIENT_PAGER_FORKS_H_
+#endif  // FARSWAP_CLIENT_PAGER_FORKS_FORKS_H_

@@ -1,4 +1,4 @@
-#include "client/pager/poison_runs.h"
+#include "client/pager/forks/poison_runs.h"
 
 #include <errno.h>
 

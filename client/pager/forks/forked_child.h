@@ -30,8 +30,8 @@
 //
 // Not thread-safe: filled until Start, Refuse instead of it; then its own
 // thread. Stop and ended() are for any.
-#ifndef FARSWAP_CLIENT_PAGER_FORKED_CHILD_H_
-#define FARSWAP_CLIENT_PAGER_FORKED_CHILD_H_
+#ifndef FARSWAP_CLIENT_PAGER_FORKS_FORKED_CHILD_H_
+#define FARSWAP_CLIENT_PAGER_FORKS_FORKED_CHILD_H_
 
 #include <atomic>
 #include <chrono>
@@ -43,7 +43,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "client/pager/forked_map.h"
+#include "client/pager/forks/forked_map.h"
 #include "client/pager/own_fd.h"
 #include "client/pager/shared.h"
 #include "client/pager/uffd_forked.h"
@@ -141,4 +141,4 @@ class ForkedChild {
 
 }  // namespace farswap::pager
 
-#endif  // FARSWAP_CLIENT_PAGER_FORKED_CHILD_H_
+#endif  // FARSWAP_CLIENT_PAGER_FORKS_FORKED_CHILD_H_

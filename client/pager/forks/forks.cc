@@ -1,4 +1,4 @@
-#include "client/pager/forks.h"
+#include "client/pager/forks/forks.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>

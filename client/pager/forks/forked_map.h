@@ -2,8 +2,8 @@
 // child's addresses, and the slots that these own.
 //
 // Not thread-safe.
-#ifndef FARSWAP_CLIENT_PAGER_FORKED_MAP_H_
-#define FARSWAP_CLIENT_PAGER_FORKED_MAP_H_
+#ifndef FARSWAP_CLIENT_PAGER_FORKS_FORKED_MAP_H_
+#define FARSWAP_CLIENT_PAGER_FORKS_FORKED_MAP_H_
 
 #include <cstdint>
 #include <memory>
@@ -54,7 +54,8 @@ class ForkedMap {
   // Takes over what the parent's map has of the piece, and copies what is on
   // its way out. Takes block locks, one at a time.
   void AddPiece(const RegionTable::Piece& piece);
-  // Nobody knows what the child has there, but for what is a range's: SIGBUS.
+  // Nobody knows what the child has there, if anything, but for what is a
+  // range's: SIGBUS.
   void AddUnclear(char* start, char* end);
   // What of ranges is there is lost: SIGBUS.
   void Lose(char* start, char* end);
@@ -93,6 +94,8 @@ class ForkedMap {
   // Where the page's bytes are, if they are in staging; null else.
   const char* StagedLocked(const Region* region, uint64_t page,
                            core::SwapEntry entry);
+  // What the child has mapped in a range that is no range's.
+  void AddUnclearIn(char* start, char* end);
   // What of ranges is there becomes that; slots are given back.
   void DropIn(char* start, char* end, PageWord word);
   // Pages [first, end) become that; their slots are given back.
@@ -136,4 +139,4 @@ bool ForkedMap::TakeFrom(Range* range, const Part& part, PageWord word,
 
 }  // namespace farswap::pager
 
-#endif  // FARSWAP_CLIENT_PAGER_FORKED_MAP_H_
+#endif  // FARSWAP_CLIENT_PAGER_FORKS_FORKED_MAP_H_

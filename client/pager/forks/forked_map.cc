@@ -1,4 +1,4 @@
-#include "client/pager/forked_map.h"
+#include "client/pager/forks/forked_map.h"
 
 #include <errno.h>
 
@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "client/pager/poison_runs.h"
+#include "client/pager/forks/poison_runs.h"
 #include "client/pager/vacated.h"
 
 namespace farswap::pager {
@@ -59,13 +59,24 @@ void ForkedMap::AddUnclear(char* start, char* end) {
       covered = range.start <= start ? &range : nullptr;
       next = covered != nullptr ? range.end : range.start;
     }
-    if (covered == nullptr) {
+    if (covered == nullptr) AddUnclearIn(start, next);
+    start = next;
+  }
+}
+
+// Page by page, as it may be mapped in part. Where nothing is, the child may
+// move what it has to.
+void ForkedMap::AddUnclearIn(char* start, char* end) {
+  while (start < end) {
+    char* next = start;
+    while (next < end && uffd_.IsMapped(next)) next += kPageBytes;
+    if (start < next) {
       Range unclear(start, next, AlignDownTo(start, kPmdBytes), nullptr,
                     FailPolicy::kPoison);
       Drop(&unclear, unclear.PageOf(start), unclear.PageOf(next), kLost);
       ranges_.push_back(std::move(unclear));
     }
-    start = next;
+    start = next + kPageBytes;
   }
 }
 

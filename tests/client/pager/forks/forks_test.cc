@@ -2,6 +2,8 @@
 // they have not got raises SIGBUS, and is never zeros.
 //
 // What each was broken by to see it fail stands beside it.
+#include "client/pager/forks/forks.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -15,13 +17,12 @@
 #include <thread>
 #include <vector>
 
-#include "client/pager/forks.h"
 #include "tests/client/pager/forks/fork_fixture.h"
 
 namespace farswap::pager {
 namespace {
 
-class PagerForkEndTest : public PagerForkTest {
+class ForksTest : public ForkFixture {
  protected:
   // All but the first page is remote.
   char* MostlyRemote() {
@@ -51,7 +52,7 @@ class PagerForkEndTest : public PagerForkTest {
 
 // A raw clone, and a child's child, have nobody who would end them with the
 // pager: what they have not got is SIGBUS, never zeros.
-TEST_F(PagerForkEndTest, AForkThatNobodyPreparedHasSigbusForWhatIsRemote) {
+TEST_F(ForksTest, AForkThatNobodyPreparedHasSigbusForWhatIsRemote) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -77,7 +78,7 @@ TEST_F(PagerForkEndTest, AForkThatNobodyPreparedHasSigbusForWhatIsRemote) {
   ExpectFilled(at, 1, kPages - 1);
 }
 
-TEST_F(PagerForkEndTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
+TEST_F(ForksTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -100,7 +101,7 @@ TEST_F(PagerForkEndTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
 }
 
 // Of a child that moves what is remote while nobody serves it any more.
-TEST_F(PagerForkEndTest, WhatAChildMovesWhileThePagerEndsIsNeverZeros) {
+TEST_F(ForksTest, WhatAChildMovesWhileThePagerEndsIsNeverZeros) {
   for (int round = 0; round < 2; ++round) {
     Start(8 * kMiB);
     char* const at = AddRegion(kBytes);
@@ -140,7 +141,7 @@ TEST_F(PagerForkEndTest, WhatAChildMovesWhileThePagerEndsIsNeverZeros) {
   }
 }
 
-TEST_F(PagerForkEndTest, LostBytesAreSigbusInTheChildToo) {
+TEST_F(ForksTest, LostBytesAreSigbusInTheChildToo) {
   Start(8 * kMiB, 1024, std::chrono::seconds(2));
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -162,7 +163,7 @@ TEST_F(PagerForkEndTest, LostBytesAreSigbusInTheChildToo) {
 
 // By a socket that goes to whichever fork is applied first; by a reader that
 // ends with the first fork that it reads.
-TEST_F(PagerForkEndTest, ARawCloneAtTheSameTimeRefusesBoth) {
+TEST_F(ForksTest, ARawCloneAtTheSameTimeRefusesBoth) {
   char* const at = MostlyRemote();
   int socket = -1;
   pager_->PrepareFork(&socket);
@@ -187,7 +188,7 @@ TEST_F(PagerForkEndTest, ARawCloneAtTheSameTimeRefusesBoth) {
   ExpectFilled(at, 1, kPages - 1);
 }
 
-TEST_F(PagerForkEndTest, AChildThatCannotWatchGoesOnWithWhatItHas) {
+TEST_F(ForksTest, AChildThatCannotWatchGoesOnWithWhatItHas) {
   char* const at = MostlyRemote();
   int socket = -1;
   pager_->PrepareFork(&socket);
@@ -209,7 +210,7 @@ TEST_F(PagerForkEndTest, AChildThatCannotWatchGoesOnWithWhatItHas) {
   EXPECT_TRUE(EventuallyNoChild());
 }
 
-TEST_F(PagerForkEndTest, AForkWithoutADescriptorIsRefused) {
+TEST_F(ForksTest, AForkWithoutADescriptorIsRefused) {
   char* const at = MostlyRemote();
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -230,7 +231,7 @@ TEST_F(PagerForkEndTest, AForkWithoutADescriptorIsRefused) {
   ExpectFilled(at, 1, kPages - 1);
 }
 
-TEST_F(PagerForkEndTest, BeyondSixtyFourChildrenTheyAreRefused) {
+TEST_F(ForksTest, BeyondSixtyFourChildrenTheyAreRefused) {
   char* const at = MostlyRemote();
   Signal go;
   std::vector<pid_t> children;
@@ -250,7 +251,7 @@ TEST_F(PagerForkEndTest, BeyondSixtyFourChildrenTheyAreRefused) {
 
 // The second child has copies of what the first one's pager had open: seen to
 // hang while it kept them.
-TEST_F(PagerForkEndTest, OfTwoChildrenNeitherIsLeftWaiting) {
+TEST_F(ForksTest, OfTwoChildrenNeitherIsLeftWaiting) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages / 2);
@@ -276,7 +277,7 @@ TEST_F(PagerForkEndTest, OfTwoChildrenNeitherIsLeftWaiting) {
 
 // The child has it before or after that, and nobody knows. Seen to be zeros, in
 // the end, while only what is in slots was poisoned.
-TEST_F(PagerForkEndTest, WhatMovesWhileAThreadForksIsSigbusNeverZeros) {
+TEST_F(ForksTest, WhatMovesWhileAThreadForksIsSigbusNeverZeros) {
   Start(8 * kMiB);
   char* const at = AddRegion(kBytes);
   Fill(at, 0, kPages);
@@ -311,7 +312,7 @@ TEST_F(PagerForkEndTest, WhatMovesWhileAThreadForksIsSigbusNeverZeros) {
   EXPECT_EQ(StatusOf(child), 0);
 }
 
-TEST_F(PagerForkEndTest, WhereThePolicyIsToAbortTheChildAborts) {
+TEST_F(ForksTest, WhereThePolicyIsToAbortTheChildAborts) {
   Start(8 * kMiB, 1024, std::chrono::seconds(2));
   char* const at = AddRegion(kBytes, /*huge=*/true, FailPolicy::kAbort);
   Fill(at, 0, kPages);
