@@ -183,7 +183,7 @@ struct Others {
   static inline volatile char* far = nullptr;
 
   static void Touch() {
-    for (uint64_t p = 0; p < kBytes; p += kMiB) (void)far[p];
+    for (uint64_t p = 0; far != nullptr && p < kBytes; p += kMiB) (void)far[p];
   }
   static void Before() {
     mu->lock();
@@ -199,10 +199,11 @@ TEST_F(FarswapForkTest, HandlersOfOthersMayTouchFarMemory) {
   const pid_t program = fork();
   if (program == 0) {
     alarm(100);
-    char* const at = MakeFarMemory();
     Others::mu = new std::mutex;
-    Others::far = at;
+    // Before the client is opened: ours must still be the last, and the first.
     pthread_atfork(Others::Before, Others::After, Others::After);
+    char* const at = MakeFarMemory();
+    Others::far = at;
     signal(SIGUSR1, [](int) { (void)Others::far[17 * kMiB]; });
     std::atomic<bool> stop{false};
     const pthread_t main = pthread_self();
