@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "absl/status/status.h"
 #include "common/units.h"
 #include "common/version.h"
 
@@ -63,25 +64,9 @@ void AddHistogram(MetricFamily* family, const LatencyHistogram& histogram,
   family->metric.push_back(std::move(metric));
 }
 
-const char* CodeName(size_t code) {
-  static constexpr const char* kNames[] = {"OK",
-                                           "CANCELLED",
-                                           "UNKNOWN",
-                                           "INVALID_ARGUMENT",
-                                           "DEADLINE_EXCEEDED",
-                                           "NOT_FOUND",
-                                           "ALREADY_EXISTS",
-                                           "PERMISSION_DENIED",
-                                           "RESOURCE_EXHAUSTED",
-                                           "FAILED_PRECONDITION",
-                                           "ABORTED",
-                                           "OUT_OF_RANGE",
-                                           "UNIMPLEMENTED",
-                                           "INTERNAL",
-                                           "UNAVAILABLE",
-                                           "DATA_LOSS",
-                                           "UNAUTHENTICATED"};
-  return kNames[code];
+// gRPC's codes are Abseil's.
+std::string CodeName(size_t code) {
+  return absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
 }
 
 void AddCalls(const Metrics& metrics, std::vector<MetricFamily>* families) {

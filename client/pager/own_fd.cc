@@ -54,6 +54,12 @@ void OwnFd::Reset() {
   if (!listed_ || Exchange(fd + 1, 0)) close(fd);
 }
 
+int OwnFd::Release() {
+  const int fd = std::exchange(fd_, -1);
+  if (fd >= 0 && listed_) (void)Exchange(fd + 1, 0);
+  return fd;
+}
+
 void OwnFd::CloseAllInChild() {
   for (std::atomic<int>& place : All()) {
     const int fd = place.exchange(0) - 1;

@@ -22,6 +22,8 @@ class OwnFd {
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
   void Reset();
+  // It is the caller's now.
+  int Release();
   // Leaves it open for good.
   void Leak() { fd_ = -1; }
 

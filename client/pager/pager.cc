@@ -95,7 +95,7 @@ void Pager::Impl::ForkDone() {
     for (const MapEvent& fork : told.forks) {
       window.children.push_back(fork.child);
     }
-    window.changes = told.changes;
+    window.unclear = told.unclear;
     window.settled = told.settled;
     forks_->Told(std::move(window));
   });

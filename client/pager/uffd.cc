@@ -253,9 +253,7 @@ OpResult Uffd::MoveOut(char* to, char* from, size_t bytes) {
 }
 
 OpResult Uffd::Zap(char* at, size_t bytes) {
-  // A fork is no reason: staging is not the child's, and of what the program
-  // tells us to discard it may have either.
-  if (events_.IsChanging(at, bytes)) return {EAGAIN, 0};
+  if (events_.IsRefused(at, bytes)) return {EAGAIN, 0};
   const MapEvents::OwnZap zap(&events_, at, bytes);
   if (madvise(at, bytes, MADV_DONTNEED) == 0) return {0, bytes};
   return {errno, 0};

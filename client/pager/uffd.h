@@ -51,8 +51,14 @@ class Uffd final : public AddressSpace {
   // What was told while a thread forked.
   struct Forking {
     std::vector<Fault> faults;
-    std::vector<MapEvent> changes;  // But for forks.
-    std::vector<MapEvent> forks;    // That of fork(), and of raw clones.
+    // To be applied in this order: what happened before the forks or, nobody
+    // knows, after them; that of fork(), and those of raw clones; and discards
+    // that came after them.
+    std::vector<MapEvent> changes;
+    std::vector<MapEvent> forks;
+    std::vector<MapEvent> later;
+    // Those of `changes` that nobody knows of whether a child has them.
+    std::vector<MapEvent> unclear;
     // All changes that had happened when the fork was told are among these.
     // Else some may be told later, which the child has, or has not.
     bool settled = false;
@@ -113,6 +119,8 @@ class Uffd final : public AddressSpace {
   OpResult Move(char* to, char* from, size_t bytes, const char* home);
   // All that can be read now, for EndFork.
   void ReadRaw();
+  // Notes what of it was told before any fork began.
+  void NoteCertain();
   // Reads one message, if there is one: a fault is returned, changes are
   // appended to changes_.
   std::optional<Fault> Read();
@@ -124,6 +132,7 @@ class Uffd final : public AddressSpace {
   MapEvents events_;
   BlockTable tables_;
   RawMessages forking_;
+  size_t certain_ = 0;  // How many of these were told before a fork began.
   std::vector<MapEvent> changes_;  // Read, not yet returned. The reader's.
 
   mutable Mutex unsharers_mu_;

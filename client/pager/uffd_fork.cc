@@ -25,6 +25,39 @@ namespace {
 // For a thread that sleeps between its change and its telling of it.
 constexpr std::chrono::milliseconds kSettleWait{200};
 constexpr std::chrono::milliseconds kDescriptorPause{1};
+// At some tenths of a microsecond.
+constexpr int kWakeTurns = 500;
+constexpr int kUnsurePauseMs = 1;
+
+struct Told {
+  MapEvent change;
+  size_t message;
+};
+
+// A discard is told before it is done, so one that is told after a fork came
+// after it. Moves and unmappings are told afterwards, and some time later.
+// Behind a discard that is put off there must be none.
+void Sort(const std::vector<Told>& told, size_t certain,
+          Uffd::Forking* forking) {
+  using Kind = MapEvent::Kind;
+  size_t fork = ~size_t{0};
+  bool moved = false;
+  for (const Told& t : told) {
+    if (t.change.kind == Kind::kFork) fork = std::min(fork, t.message);
+    moved |= t.message > fork && t.change.kind != Kind::kFork &&
+             t.change.kind != Kind::kRemove;
+  }
+  for (const Told& t : told) {
+    if (t.change.kind == Kind::kFork) {
+      forking->forks.push_back(t.change);
+    } else if (t.message > fork && !moved) {
+      forking->later.push_back(t.change);
+    } else {
+      forking->changes.push_back(t.change);
+      if (t.message >= certain) forking->unclear.push_back(t.change);
+    }
+  }
+}
 
 }  // namespace
 
@@ -34,6 +67,7 @@ bool Uffd::Inherit(char* at, size_t bytes) {
 
 void Uffd::BeginFork() {
   forking_.Map();
+  certain_ = 0;
   events_.Close();
 }
 
@@ -51,11 +85,26 @@ void Uffd::ReadRaw() {
   }
 }
 
+// A fork counts as unread from its beginning on, before the map is copied. So
+// when nothing is, and no fork was read, what was read is from before it. Who
+// was read just now counts until he has woken.
+void Uffd::NoteCertain() {
+  for (int turn = 0; turn < kWakeTurns && !forking_.has_fork(); ++turn) {
+    if (!tables_.HasUnread()) {
+      certain_ = forking_.count();
+      return;
+    }
+    ReadRaw();
+  }
+}
+
 void Uffd::ReadThroughFork(int stop_fd) {
   for (;;) {
     pollfd fds[2] = {{fd_.get(), POLLIN, 0}, {stop_fd, POLLIN, 0}};
-    poll(fds, 2, -1);
+    const bool unsure = certain_ < forking_.count() && !forking_.has_fork();
+    poll(fds, 2, unsure ? kUnsurePauseMs : -1);
     ReadRaw();
+    NoteCertain();
     if (fds[1].revents != 0) return;
   }
 }
@@ -69,19 +118,19 @@ Uffd::Forking Uffd::EndFork() {
     forking.settled = !tables_.HasUnread();
   } while (!forking.settled && std::chrono::steady_clock::now() < until);
   if (spare_fd_ < 0) spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  for (const Message& message : forking_.TakeAll()) {
-    if (message.fault) {
-      forking.faults.push_back(*message.fault);
-    } else {
-      events_.Read(message.change, &changes_);
+  std::vector<Told> told;
+  const std::vector<Message> messages = forking_.TakeAll();
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].fault) {
+      forking.faults.push_back(*messages[i].fault);
+      continue;
     }
+    events_.Read(messages[i].change, &changes_);
+    for (const MapEvent& change : changes_) told.push_back({change, i});
+    changes_.clear();
   }
   events_.Open();
-  for (const MapEvent& change : changes_) {
-    const bool fork = change.kind == MapEvent::Kind::kFork;
-    (fork ? forking.forks : forking.changes).push_back(change);
-  }
-  changes_.clear();
+  Sort(told, certain_, &forking);
   return forking;
 }
 

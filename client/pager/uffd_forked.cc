@@ -1,6 +1,7 @@
 #include "client/pager/uffd_forked.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 
@@ -72,10 +73,13 @@ OpResult UffdForked::Wake(char* at, size_t bytes) {
   return {error, error == 0 ? bytes : 0};
 }
 
-// The kernel looks for the mapping first, and then at the source, which is no
-// address of ours.
+// The kernel looks for the mapping first, and then at the source, which nobody
+// can read.
 bool UffdForked::IsMapped(char* page) {
-  uffdio_copy arg{U64(page), kPageBytes, kPageBytes, 0, 0};
+  static void* const unreadable =
+      mmap(nullptr, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (unreadable == MAP_FAILED) return true;
+  uffdio_copy arg{U64(page), U64(unreadable), kPageBytes, 0, 0};
   return Ioctl(fd_.get(), UFFDIO_COPY, &arg) != ENOENT;
 }
 

@@ -28,6 +28,7 @@ class UffdForked {
   int fd() const { return fd_.get(); }
   // Leaves it open for good: whoever faults waits, until this process ends.
   void Leak() { fd_.Leak(); }
+  void Close() { fd_.Reset(); }
 
   std::optional<Message> Read() { return ReadMessage(fd()); }
   OpResult CopyIn(char* to, const char* from, size_t bytes);

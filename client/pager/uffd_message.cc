@@ -84,6 +84,7 @@ bool RawMessages::Read(int uffd) {
   uffd_msg* const msg = static_cast<uffd_msg*>(place_) + count_;
   if (read(uffd, msg, sizeof(*msg)) != sizeof(*msg)) return false;
   ++count_;
+  has_fork_ |= msg->event == UFFD_EVENT_FORK;
   return true;
 }
 
@@ -93,6 +94,7 @@ std::vector<Message> RawMessages::TakeAll() {
     all.push_back(Decode(static_cast<const uffd_msg*>(place_)[i]));
   }
   count_ = 0;
+  has_fork_ = false;
   return all;
 }
 

@@ -45,11 +45,15 @@ class RawMessages {
   bool Read(int uffd);
   // All of them, in their order; they are kept no more.
   std::vector<Message> TakeAll();
+  size_t count() const { return count_; }
+  // Whether one of them is a fork.
+  bool has_fork() const { return has_fork_; }
 
  private:
   void* place_ = nullptr;
   size_t most_ = 0;
   size_t count_ = 0;
+  bool has_fork_ = false;
 };
 
 }  // namespace farswap::pager

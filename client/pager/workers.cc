@@ -227,8 +227,8 @@ void Workers::EndFork(
   std::vector<Work> faults;
   for (const Fault& fault : forking.faults) faults.push_back({fault, now});
   for (const MapEvent& change : forking.changes) handler_->QueueChange(change);
-  // Last: what it is not known to have is left out of it.
   for (const MapEvent& fork : forking.forks) handler_->QueueChange(fork);
+  for (const MapEvent& change : forking.later) handler_->QueueChange(change);
   GiveTurn(std::move(faults));
   handler_->ApplyChanges();
 }

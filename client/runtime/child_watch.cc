@@ -13,9 +13,9 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
 #include <optional>
-#include <string>
 #include <thread>
 
 #include "client/pager/forks/forks.h"
@@ -26,6 +26,8 @@ namespace farswap::runtime {
 namespace {
 
 using pager::ForkReply;
+
+constexpr unsigned kEndSeconds = 10;
 
 // What came by the socket; nullopt: its other end is closed.
 std::optional<ForkReply> Receive(int socket, int* fd) {
@@ -56,12 +58,14 @@ struct Kept {
   int pager;  // A pidfd: copies of the socket's other end may outlive it.
 };
 
-// -1: the system has none left.
-int AboveStreams(int fd) {
-  if (fd < 0 || fd > STDERR_FILENO) return fd;
-  const int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  close(fd);
-  return above;
+// False: the system has none left.
+bool MoveAboveStreams(int* fd) {
+  if (*fd < 0 || *fd > STDERR_FILENO) return *fd >= 0;
+  const int above = fcntl(*fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (above < 0) return false;
+  close(*fd);
+  *fd = above;
+  return true;
 }
 
 bool CloseRange(unsigned from, unsigned to) {
@@ -100,14 +104,19 @@ bool AwaitReply(int socket, int pager) {
 // This thread has no stderr; the program's is its main thread's. Opened anew it
 // blocks nobody, whatever it is.
 [[noreturn]] void EndProgram(int signal, const char* why) {
-  const std::string path = "/proc/" + std::to_string(getpid()) + "/fd/2";
-  const int err =
-      open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
+  // No allocation: a thread of the program may be in fork(), with the locks of
+  // that, and wait for the pager that has ended.
+  char path[32];
+  std::snprintf(path, sizeof(path), "/proc/%d/fd/2", getpid());
+  const int err = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY);
   if (err >= 0) {
     dup2(err, STDERR_FILENO);
     LogRaw(LogLevel::kError, "%s this forked child, %d", why, getpid());
   }
   kill(getpid(), signal);
+  // It may have a handler for that, or block it.
+  sleep(kEndSeconds);
+  kill(getpid(), SIGKILL);
   for (;;) pause();
 }
 
@@ -132,7 +141,6 @@ void Watch(const Kept& kept, std::atomic<int>* ready) {
 }
 
 bool StartWatch(const Kept& kept) {
-  if (std::min({kept.socket, kept.uffd, kept.pager}) < 0) return false;
   std::atomic<int> ready{0};
   auto thread = pager::StartThread("farswap-watch",
                                    [&ready, kept] { Watch(kept, &ready); });
@@ -173,11 +181,10 @@ void WatchPager(int socket, pid_t parent) {
   std::optional<ForkReply> reply;
   if (AwaitReply(socket, pager)) reply = Receive(socket, &uffd);
   if (!reply) DieAlone();
-  socket = AboveStreams(socket);
-  uffd = AboveStreams(uffd);
-  pager = AboveStreams(pager);
-  if (*reply == ForkReply::kServed && !StartWatch({socket, uffd, pager})) {
-    Forgo(socket, pager);
+  if (*reply == ForkReply::kServed) {
+    const bool can = MoveAboveStreams(&socket) && MoveAboveStreams(&uffd) &&
+                     MoveAboveStreams(&pager);
+    if (!can || !StartWatch({socket, uffd, pager})) Forgo(socket, pager);
   }
   close(socket);
   if (pager >= 0) close(pager);

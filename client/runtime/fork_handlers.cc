@@ -5,10 +5,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "client/runtime/child_watch.h"
+
+// glibc's, which it takes in fork() and lets be taken again; no header has
+// them.
+extern "C" {
+void _IO_list_lock() __attribute__((weak));
+void _IO_list_unlock() __attribute__((weak));
+void _IO_list_resetlock() __attribute__((weak));
+}
 
 namespace farswap::runtime {
 namespace {
@@ -19,7 +29,6 @@ struct Handled {
 };
 
 // A std::mutex, which the child may unlock: nobody else is there to be woken.
-// Never destroyed: a program may fork while it exits.
 struct Handlers {
   std::mutex mu;
   std::vector<Handled> pagers;
@@ -27,18 +36,29 @@ struct Handlers {
   sigset_t signals;   // Of its thread.
 };
 
+// Never destroyed: a program may fork while it exits. Nor allocated, as a fork
+// may be before anything is.
 Handlers& TheHandlers() {
-  static Handlers* const handlers = new Handlers;
+  alignas(Handlers) static char place[sizeof(Handlers)];
+  static Handlers* const handlers = new (place) Handlers;
   return *handlers;
 }
 
+// Whether InChildLate is among the handlers of the fork that this thread is at:
+// what is registered while one is under way is not.
+thread_local bool late = false;
+
+void BeforeForkLate() { late = true; }
+
 // No handler of the program's runs on this thread in between: it may touch far
-// memory, which nobody serves.
+// memory, which nobody serves. Nor does glibc's fork() then wait for its list
+// of streams, which has to wait for who writes from far memory.
 void BeforeFork() {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  if (_IO_list_lock != nullptr) _IO_list_lock();
   Handlers& handlers = TheHandlers();
   handlers.mu.lock();
   handlers.signals = before;
@@ -49,6 +69,7 @@ void BeforeFork() {
 }
 
 void RestoreSignals() {
+  late = false;
   const sigset_t before = TheHandlers().signals;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -60,18 +81,12 @@ void InParent() {
     handled.pager->ForkDone();
   }
   TheHandlers().mu.unlock();
+  if (_IO_list_unlock != nullptr) _IO_list_unlock();
   RestoreSignals();
-}
-
-void InChild() {
-  pager::Pager::InChild();
-  TheHandlers().mu.unlock();
-  if (TheHandlers().pagers.empty()) RestoreSignals();
 }
 
 // Once others have mended what they have to mend after a fork.
 void InChildLate() {
-  if (TheHandlers().pagers.empty()) return;
   for (const Handled& handled : TheHandlers().pagers) {
     if (handled.socket >= 0) {
       WatchPager(handled.socket, TheHandlers().process);
@@ -82,17 +97,27 @@ void InChildLate() {
   RestoreSignals();
 }
 
+// glibc makes its lock as new only if the parent had several threads.
+void InChild() {
+  if (_IO_list_resetlock != nullptr) _IO_list_resetlock();
+  pager::Pager::InChild();
+  TheHandlers().mu.unlock();
+  if (!late) InChildLate();
+}
+
 // What is registered first runs last before a fork, and first after it: so no
 // other handler waits, in between, for a lock whose holder waits for a page, or
-// touches far memory itself.
+// touches far memory itself. An allocator's own, which it registers at its
+// first use, are to come before: ours allocate.
 __attribute__((constructor(101))) void RegisterEarly() {
+  free(malloc(1));
   pthread_atfork(BeforeFork, InParent, InChild);
 }
 
 }  // namespace
 
 ForkHandlers::ForkHandlers(pager::Pager* pager) : pager_(pager) {
-  static const int once = pthread_atfork(nullptr, nullptr, InChildLate);
+  static const int once = pthread_atfork(BeforeForkLate, nullptr, InChildLate);
   (void)once;
   const std::lock_guard lock(TheHandlers().mu);
   TheHandlers().pagers.push_back({pager});

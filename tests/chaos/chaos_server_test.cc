@@ -240,6 +240,11 @@ void ChaosServerTest::Run(bool lossy) {
       static_cast<unsigned long long>(stats.checksum_errors),
       static_cast<unsigned long long>(stats.pages_lost));
   EXPECT_GT(counts_->moves, 10u);
+  if (MayFork()) {
+    EXPECT_GT(counts_->forks, 5u);
+  } else {
+    std::printf("NOT TESTED: forks; no privilege to be told, or ASan\n");
+  }
   EXPECT_GT(stats.retries, 0u);
   EXPECT_GT(stats.swpin_bytes, 0u);
   EXPECT_GT(stats.swpout_bytes, Program::kBytes - Program::kLimit);

@@ -136,6 +136,11 @@ void ChaosTest::Run(bool lossy) {
               static_cast<unsigned long long>(stats.faults),
               static_cast<unsigned long long>(stats.pages_lost));
   EXPECT_GT(counts_->moves, 10u);
+  if (MayFork()) {
+    EXPECT_GT(counts_->forks, 5u);
+  } else {
+    std::printf("NOT TESTED: forks; no privilege to be told, or ASan\n");
+  }
   EXPECT_GT(stats.faults, 100u);
   EXPECT_GT(stats.swpin_bytes, 0u);
 }

@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -39,6 +41,25 @@ char* PageAt(char* at) {
 
 }  // namespace
 
+bool Tell(int socket, ForkReply reply, int fd) {
+  char byte = static_cast<char>(reply);
+  iovec io{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+}
+
 ForkedChild::ForkedChild(Shared* shared, int uffd)
     : shared_(*shared),
       uffd_(uffd),
@@ -61,21 +82,26 @@ bool ForkedChild::Start(OwnFd* socket) {
 }
 
 bool ForkedChild::Refuse() {
-  const bool done = map_.PoisonAll(&uffd_);
+  const bool done = map_.PoisonAll(&uffd_) && complete_;
   // Open, it makes who faults wait; closed, it would give him zeros.
   if (!done) uffd_.Leak();
+  uffd_.Close();
   map_.Clear();
   return done;
 }
 
+void ForkedChild::AskToStop() { eventfd_write(stop_fd_, 1); }
+
 void ForkedChild::Stop() {
   if (!thread_) return;
-  eventfd_write(stop_fd_, 1);
+  AskToStop();
   thread_->join();
   thread_.reset();
 }
 
 void ForkedChild::Run() {
+  // If it is gone already, its end is seen.
+  (void)Tell(socket_.get(), ForkReply::kServed, uffd_.fd());
   while (!gone_ && !stopping_) {
     Wait();
     ReadAll();

@@ -60,6 +60,10 @@ enum class ForkReply : char {
   kUnwatched = 'u',  // From the child: it cannot watch. kQuit is to follow.
 };
 
+// Says that to the other end, with a descriptor of its own; false if it cannot
+// be told. -1: none.
+bool Tell(int socket, ForkReply reply, int fd);
+
 class ForkedChild {
  public:
   // Takes over the descriptor.
@@ -80,10 +84,12 @@ class ForkedChild {
   // is told. False: the system has no thread left, and nothing has changed.
   bool Start(OwnFd* socket);
   // The child is not served: what it has not got is poisoned. False: it could
-  // not be, so that it waits for it, until this process ends.
+  // not be, or it may have more than is known here. Then it waits for it, until
+  // this process ends.
   bool Refuse();
 
   // As Refuse, if the child lives still. Ends the thread.
+  void AskToStop();
   void Stop();
   // Whether the thread is through, and nothing is held any more.
   bool ended() const { return ended_.load(std::memory_order_acquire); }

@@ -242,12 +242,18 @@ void ForkedMap::CutAt(char* at) {
   const uint64_t skip = AlignDown(range->PageOf(at), kPagesPerPmd);
   Range tail(at, range->end, range->AddressOf(skip), range->group,
              range->policy);
+  const uint64_t cut = range->PageOf(at);
   range->map->ForEachBlock([&](uint64_t block) {
-    for (uint64_t i = 0; i < kPagesPerPmd; ++i) {
-      const uint64_t page = block * kPagesPerPmd + i;
-      if (range->AddressOf(page) < at || range->AddressOf(page) >= tail.end) {
-        continue;
-      }
+    const uint64_t first = block * kPagesPerPmd;
+    if (first + kPagesPerPmd <= cut) return;
+    const PageWord whole = range->map->GetBlock(block);
+    if (first >= cut && whole.kind() != PageWord::Kind::kLeaf) {
+      tail.map->Set(first - skip, kPmdOrder, whole);
+      range->map->Set(first, kPmdOrder, PageWord());
+      return;
+    }
+    for (uint64_t page = std::max(first, cut); page < first + kPagesPerPmd;
+         ++page) {
       const PageWord word = range->map->Get(page);
       if (word == PageWord()) continue;
       tail.map->Set(page - skip, 0, word);

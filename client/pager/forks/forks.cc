@@ -17,25 +17,7 @@
 namespace farswap::pager {
 namespace {
 
-// A descriptor of its own for the child; false if it cannot be told.
-bool Tell(int socket, ForkReply reply, int fd) {
-  char byte = static_cast<char>(reply);
-  iovec io{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
-}
+constexpr ptrdiff_t kMaxUnclear = ptrdiff_t{1} << 30;
 
 // What of the piece is in none of the ranges.
 std::vector<RegionTable::Piece> Without(
@@ -58,19 +40,31 @@ std::vector<RegionTable::Piece> Without(
 
 }  // namespace
 
+Forks::Forks(Shared* shared) : shared_(*shared) {
+  MutexLock lock(&mu_);
+  (void)MakePair(&spare_);
+}
+
 Forks::~Forks() {
   MutexLock lock(&mu_);
   FARSWAP_CHECK(children_.empty());
 }
 
-int Forks::Prepare() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return -1;  // The fork is refused, as one that was not prepared.
+bool Forks::MakePair(std::array<OwnFd, 2>* ends) {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    return false;
   }
+  *ends = {OwnFd(fds[0]), OwnFd(fds[1])};
+  return true;
+}
+
+int Forks::Prepare() {
+  std::array<OwnFd, 2> ends;
   MutexLock lock(&mu_);
-  expected_ = OwnFd(ends[0]);
-  return ends[1];
+  if (!MakePair(&ends)) ends = std::move(spare_);
+  expected_ = std::move(ends[0]);
+  return ends[1].Release();
 }
 
 void Forks::Told(ForkWindow window) {
@@ -86,6 +80,10 @@ OwnFd Forks::TakeExpected() {
 void Forks::Done() {
   const OwnFd socket = TakeExpected();
   Told({});
+  {
+    MutexLock lock(&mu_);
+    if (!spare_[0].valid()) (void)MakePair(&spare_);
+  }
   if (socket.valid()) (void)Tell(socket.get(), ForkReply::kNothing, -1);
 }
 
@@ -101,11 +99,13 @@ size_t Forks::children() const {
 
 void Forks::Fill(ForkedChild* child, const ForkWindow& window,
                  const std::vector<AddressRange>& held) const {
-  std::vector<AddressRange> hidden = held;  // Nor what of regions is there.
+  // Where nothing that a region has is believed to be.
+  std::vector<AddressRange> hidden = held;
   std::vector<AddressRange> unclear = held;
-  for (const MapEvent& change : window.changes) {
-    if (change.kind == MapEvent::Kind::kRemove) continue;
+  for (const MapEvent& change : window.unclear) {
     unclear.emplace_back(change.start, change.end);
+    if (change.kind == MapEvent::Kind::kRemove)
+      hidden.push_back(unclear.back());
     if (change.kind != MapEvent::Kind::kRemap) continue;
     unclear.emplace_back(change.to, change.to + (change.end - change.start));
     hidden.push_back(unclear.back());
@@ -113,8 +113,17 @@ void Forks::Fill(ForkedChild* child, const ForkWindow& window,
   for (const auto& piece : shared_.regions.All()) {
     for (const auto& part : Without(piece, hidden)) child->AddPiece(part);
   }
-  for (const auto& [start, end] : unclear) child->AddUnclear(start, end);
-  if (window.settled) child->SetComplete();
+  // A raw clone is refused. It waits for nobody, so nothing is left waiting.
+  bool complete = window.settled || window.children.empty();
+  for (const auto& [start, end] : unclear) {
+    // Asked for page by page.
+    if (end - start > kMaxUnclear) {
+      complete = false;
+    } else {
+      child->AddUnclear(start, end);
+    }
+  }
+  if (complete) child->SetComplete();
 }
 
 void Forks::Apply(int uffd, const std::vector<AddressRange>& held,
@@ -131,10 +140,7 @@ void Forks::Apply(int uffd, const std::vector<AddressRange>& held,
   if (!socket.valid() || children() >= kMaxChildren) {
     return Refuse(child.get(), std::move(socket));
   }
-  const int told = socket.get();
   if (!child->Start(&socket)) return Refuse(child.get(), std::move(socket));
-  // If it is gone already, its end is seen.
-  (void)Tell(told, ForkReply::kServed, uffd);
   shared_.counters.forks.Add();
   shared_.counters.forked_children.Add(1);
   MutexLock lock(&mu_);
@@ -177,6 +183,7 @@ void Forks::Stop() {
     stopped_ = true;
     children.swap(children_);
   }
+  for (const auto& child : children) child->AskToStop();
   for (const auto& child : children) child->Stop();
   shared_.counters.forked_children.Sub(children.size());
 }

@@ -10,8 +10,8 @@
 //      gives the child copies of the page maps, and by the socket its own
 //      userfaultfd, so that its faults wait, rather than read zeros, when this
 //      process ends before it (runtime/child_watch.h). Then Done.
-// What other threads moved or unmapped meanwhile, the child may have before or
-// after that: it raises SIGBUS there.
+// What other threads moved, unmapped or discarded just when the kernel copied
+// the map, the child may have before or after that: it raises SIGBUS there.
 //
 // A fork that was not prepared (a raw clone, a child's child) has nobody to end
 // the child when this process ends: it is refused, and so is fork() if a raw
@@ -22,6 +22,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_FORKS_FORKS_H_
 #define FARSWAP_CLIENT_PAGER_FORKS_FORKS_H_
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -37,9 +38,10 @@ namespace farswap::pager {
 
 // What was told while a thread forked.
 struct ForkWindow {
-  std::vector<int> children;      // Userfaultfds: fork()'s, raw clones'.
-  std::vector<MapEvent> changes;  // But for forks.
-  bool settled = false;           // As of Uffd::Forking.
+  std::vector<int> children;  // Userfaultfds: fork()'s, raw clones'.
+  // As of Uffd::Forking.
+  std::vector<MapEvent> unclear;
+  bool settled = false;
 };
 
 class Forks {
@@ -47,7 +49,7 @@ class Forks {
   // Each has a thread, a descriptor or two and a copy of the page maps.
   static constexpr size_t kMaxChildren = 64;
 
-  explicit Forks(Shared* shared) : shared_(*shared) {}
+  explicit Forks(Shared* shared);
   // REQUIRES: Stop.
   ~Forks();
   Forks(const Forks&) = delete;
@@ -74,6 +76,7 @@ class Forks {
   void Stop();
 
  private:
+  static bool MakePair(std::array<OwnFd, 2>* ends);
   OwnFd TakeExpected();
   // Of that child; an empty one if it was told in none.
   ForkWindow WindowOf(int uffd) const;
@@ -85,6 +88,8 @@ class Forks {
 
   Shared& shared_;
   mutable Mutex mu_;
+  // For when the system has none left.
+  std::array<OwnFd, 2> spare_ ABSL_GUARDED_BY(mu_);
   OwnFd expected_ ABSL_GUARDED_BY(mu_);
   ForkWindow window_ ABSL_GUARDED_BY(mu_);
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;

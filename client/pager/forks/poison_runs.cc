@@ -66,6 +66,7 @@ bool PoisonUntil(UffdForked* uffd, std::vector<AddressRange> runs,
                  Clock::time_point until) {
   int refused = 0;  // In a row.
   while (!runs.empty()) {
+    if (Clock::now() >= until) return false;
     AddressRange& run = runs.back();
     const auto bytes = static_cast<size_t>(run.second - run.first);
     const OpResult result = uffd->Poison(run.first, bytes);
@@ -77,7 +78,6 @@ bool PoisonUntil(UffdForked* uffd, std::vector<AddressRange> runs,
     if (run.first == run.second) runs.pop_back();
     refused = later ? refused + 1 : 0;
     if (!later) continue;
-    if (Clock::now() >= until) return false;
     // Who changes the map all the time is out of the way for some
     // microseconds once its change was read.
     const bool changed = FollowChanges(uffd, &runs, until);

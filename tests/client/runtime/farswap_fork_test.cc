@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -219,6 +220,17 @@ TEST_F(FarswapForkTest, HandlersOfOthersMayTouchFarMemory) {
         usleep(5000);
       }
     });
+    // fork() waits for glibc's list of streams, whose holder waits for the one
+    // that is written to, and that for a page.
+    std::FILE* const null = std::fopen("/dev/null", "w");
+    std::thread writer([&] {
+      for (uint64_t p = 0; !stop; p = (p + 5 * kMiB) % kBytes) {
+        std::fwrite(at + p, 1, kPage, null);
+      }
+    });
+    std::thread flusher([&] {
+      while (!stop) std::fflush(nullptr);
+    });
     int wrong = 0;
     for (int i = 0; i < 10; ++i) {
       const pid_t child = fork();
@@ -228,6 +240,8 @@ TEST_F(FarswapForkTest, HandlersOfOthersMayTouchFarMemory) {
     stop = true;
     holder.join();
     signaller.join();
+    writer.join();
+    flusher.join();
     _exit(wrong + (WrongPages(at) == 0 ? 0 : 100));
   }
   EXPECT_EQ(StatusOf(program), 0);
