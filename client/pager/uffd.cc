@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -181,7 +180,7 @@ absl::Status Uffd::Unregister(char* at, size_t bytes) {
   return absl::ErrnoToStatus(error, "userfaultfd does not let a range go");
 }
 
-std::optional<Message> Uffd::Next(int stop_fd, int yield_fd) {
+std::optional<Message> Uffd::Next(const WaitSet& set) {
   for (;;) {
     if (!changes_.empty()) {
       const Message message{std::nullopt, changes_.front()};
@@ -190,11 +189,9 @@ std::optional<Message> Uffd::Next(int stop_fd, int yield_fd) {
     }
     // Waiting for any of them needs no bound: the wait is for work, and the
     // others end it.
-    pollfd fds[3] = {
-        {fd_.get(), POLLIN, 0}, {stop_fd, POLLIN, 0}, {yield_fd, POLLIN, 0}};
-    poll(fds, 3, -1);
-    if (fds[1].revents != 0 || fds[2].revents != 0) return std::nullopt;
-    if (fds[0].revents == 0) continue;
+    const uint32_t ready = set.Wait(-1);
+    if (ready > 1) return std::nullopt;
+    if (ready == 0) continue;
     if (const std::optional<Fault> fault = Read()) return Message{fault, {}};
   }
 }

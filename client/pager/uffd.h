@@ -20,6 +20,7 @@
 #include "client/pager/own_fd.h"
 #include "client/pager/uffd_block_table.h"
 #include "client/pager/uffd_message.h"
+#include "client/pager/wait_set.h"
 #include "common/mutex.h"
 
 namespace farswap::pager {
@@ -41,11 +42,14 @@ class Uffd final : public AddressSpace {
   // False: that takes a privilege (CAP_SYS_PTRACE) that this process had not.
   bool Inherit(char* at, size_t bytes);
 
-  // Waits for a message, or until one of the two is readable: then nullopt.
-  // Between
-  // reading and returning nothing can fail. Operations on the range of a
-  // change are refused (EAGAIN) until Applied.
-  std::optional<Message> Next(int stop_fd, int yield_fd = -1);
+  // To be waited for; this object's.
+  int fd() const { return fd_.get(); }
+
+  // Waits for a message, or until another one of the set is readable: then
+  // nullopt. The first of the set is fd(). Between reading and returning
+  // nothing can fail. Operations on the range of a change are refused (EAGAIN)
+  // until Applied.
+  std::optional<Message> Next(const WaitSet& set);
 
   // --- fork ---
   // What was told while a thread forked.
@@ -65,10 +69,10 @@ class Uffd final : public AddressSpace {
   };
   // In the place of Next, by the reader of the time. BeginFork keeps operations
   // out. Another thread then calls ReadThroughFork, which neither allocates nor
-  // locks, and returns when `stop_fd` is readable. EndFork lets operations go
-  // on.
+  // locks, and returns when another one of the set is readable. EndFork lets
+  // operations go on.
   void BeginFork();
-  void ReadThroughFork(int stop_fd);
+  void ReadThroughFork(const WaitSet& set);
   Forking EndFork();
   // Memory of ours that no child has.
   void SetNotInherited(const char* at, size_t bytes) {

@@ -1,7 +1,6 @@
 // Uffd: the program's forks.
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -98,14 +97,13 @@ void Uffd::NoteCertain() {
   }
 }
 
-void Uffd::ReadThroughFork(int stop_fd) {
+void Uffd::ReadThroughFork(const WaitSet& set) {
   for (;;) {
-    pollfd fds[2] = {{fd_.get(), POLLIN, 0}, {stop_fd, POLLIN, 0}};
     const bool unsure = certain_ < forking_.count() && !forking_.has_fork();
-    poll(fds, 2, unsure ? kUnsurePauseMs : -1);
+    const uint32_t ready = set.Wait(unsure ? kUnsurePauseMs : -1);
     ReadRaw();
     NoteCertain();
-    if (fds[1].revents != 0) return;
+    if (ready > 1) return;
   }
 }
 

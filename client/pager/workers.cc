@@ -1,6 +1,5 @@
 #include "client/pager/workers.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -18,7 +17,11 @@ Workers::Workers(Uffd* uffd, Handler* handler)
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       yield_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       fork_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      told_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      told_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      worker_wait_({uffd->fd(), drain_fd_, yield_fd_}),
+      spare_wait_({uffd->fd(), stop_fd_, yield_fd_}),
+      begin_wait_({fork_fd_, stop_fd_}),
+      fork_wait_({uffd->fd(), told_fd_}) {}
 
 Workers::~Workers() {
   Stop();
@@ -30,9 +33,9 @@ Workers::~Workers() {
 }
 
 absl::Status Workers::Start() {
-  bool started =
-      std::min({drain_fd_, stop_fd_, yield_fd_, fork_fd_, told_fd_}) >= 0 &&
-      AddThread(/*spare=*/true) && StartForkReader();
+  bool started = worker_wait_.valid() && spare_wait_.valid() &&
+                 begin_wait_.valid() && fork_wait_.valid() &&
+                 AddThread(/*spare=*/true) && StartForkReader();
   for (size_t i = 0; started && i < kStartWorkers; ++i) {
     started = AddThread(/*spare=*/false);
   }
@@ -119,7 +122,7 @@ void Workers::RunSpare() {
       if (stopping_) return;
       reading_ = true;
     }
-    (void)Read(stop_fd_, /*keep=*/true);
+    (void)Read(spare_wait_, /*keep=*/true);
   }
 }
 
@@ -140,13 +143,13 @@ std::optional<Workers::Work> Workers::Take() {
       reading_ = true;
     }
     // None: it ends, or gave its turn to a fork.
-    const std::optional<Work> work = Read(drain_fd_, /*keep=*/false);
+    const std::optional<Work> work = Read(worker_wait_, /*keep=*/false);
     if (work) return work;
   }
 }
 
-std::optional<Workers::Work> Workers::Read(int stop_fd, bool keep) {
-  const std::optional<Message> message = uffd_->Next(stop_fd, yield_fd_);
+std::optional<Workers::Work> Workers::Read(const WaitSet& set, bool keep) {
+  const std::optional<Message> message = uffd_->Next(set);
   if (!message) {
     MutexLock lock(&mu_);
     reading_ = false;
@@ -194,15 +197,12 @@ bool Workers::StartForkReader() {
 
 void Workers::RunForkReader() {
   for (;;) {
-    pollfd fds[2] = {{fork_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
-    poll(fds, 2, -1);
-    if (fds[0].revents == 0) {
-      if (fds[1].revents != 0) return;
-      continue;
-    }
+    const uint32_t ready = begin_wait_.Wait(-1);
+    if (ready == 0) continue;
+    if ((ready & 1) == 0) return;
     eventfd_t begun;
     eventfd_read(fork_fd_, &begun);
-    uffd_->ReadThroughFork(told_fd_);
+    uffd_->ReadThroughFork(fork_wait_);
     fork_read_.store(true);
     fork_read_.notify_one();
   }

@@ -32,6 +32,7 @@
 #include "absl/status/status.h"
 #include "client/pager/staging.h"
 #include "client/pager/uffd.h"
+#include "client/pager/wait_set.h"
 #include "common/mutex.h"
 
 namespace farswap::pager {
@@ -98,7 +99,8 @@ class Workers {
   // Nullopt: stopping.
   std::optional<Work> Take() ABSL_LOCKS_EXCLUDED(mu_);
   // `keep`: for the backlog.
-  std::optional<Work> Read(int stop_fd, bool keep) ABSL_LOCKS_EXCLUDED(mu_);
+  std::optional<Work> Read(const WaitSet& set, bool keep)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // A worker goes off to serve: sees that somebody reads meanwhile.
   void Leave() ABSL_LOCKS_EXCLUDED(mu_);
   void Return() ABSL_LOCKS_EXCLUDED(mu_);
@@ -115,6 +117,11 @@ class Workers {
   const int yield_fd_;  // Readable: who reads gives the turn back.
   const int fork_fd_;   // Readable: a fork begins.
   const int told_fd_;   // Readable: it is over.
+  // The userfaultfd's, and of these what ends the wait for it.
+  const WaitSet worker_wait_;
+  const WaitSet spare_wait_;
+  const WaitSet begin_wait_;  // For a fork, or the end.
+  const WaitSet fork_wait_;
 
   // The spare one is among them.
   std::array<std::atomic<uint32_t>, kMaxWorkers + 1> tids_{};

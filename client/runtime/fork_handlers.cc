@@ -15,9 +15,9 @@
 // glibc's, which it takes in fork() and lets be taken again; no header has
 // them.
 extern "C" {
-void _IO_list_lock() __attribute__((weak));
-void _IO_list_unlock() __attribute__((weak));
-void _IO_list_resetlock() __attribute__((weak));
+void LockStreams() asm("_IO_list_lock") __attribute__((weak));
+void UnlockStreams() asm("_IO_list_unlock") __attribute__((weak));
+void ResetStreams() asm("_IO_list_resetlock") __attribute__((weak));
 }
 
 namespace farswap::runtime {
@@ -58,7 +58,7 @@ void BeforeFork() {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  if (_IO_list_lock != nullptr) _IO_list_lock();
+  if (LockStreams != nullptr) LockStreams();
   Handlers& handlers = TheHandlers();
   handlers.mu.lock();
   handlers.signals = before;
@@ -81,7 +81,7 @@ void InParent() {
     handled.pager->ForkDone();
   }
   TheHandlers().mu.unlock();
-  if (_IO_list_unlock != nullptr) _IO_list_unlock();
+  if (UnlockStreams != nullptr) UnlockStreams();
   RestoreSignals();
 }
 
@@ -99,7 +99,7 @@ void InChildLate() {
 
 // glibc makes its lock as new only if the parent had several threads.
 void InChild() {
-  if (_IO_list_resetlock != nullptr) _IO_list_resetlock();
+  if (ResetStreams != nullptr) ResetStreams();
   pager::Pager::InChild();
   TheHandlers().mu.unlock();
   if (!late) InChildLate();

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -74,7 +73,9 @@ ForkedChild::~ForkedChild() {
 }
 
 bool ForkedChild::Start(OwnFd* socket) {
-  if (stop_fd_ < 0) return false;
+  wait_.emplace(
+      std::initializer_list<int>{uffd_.fd(), socket->get(), stop_fd_});
+  if (!wait_->valid()) return false;
   socket_ = std::move(*socket);
   thread_ = StartThread("farswap-forked", [this] { Run(); });
   if (!thread_) *socket = std::move(socket_);
@@ -114,12 +115,10 @@ void ForkedChild::Run() {
 }
 
 void ForkedChild::Wait() {
-  pollfd fds[3] = {{uffd_.fd(), POLLIN, 0},
-                   {socket_.get(), POLLIN, 0},
-                   {stop_fd_, POLLIN, 0}};
-  poll(fds, 3, waiting_.empty() ? -1 : static_cast<int>(kPause.count()));
-  stopping_ |= fds[2].revents != 0;
-  if (fds[1].revents == 0) return;
+  const uint32_t ready =
+      wait_->Wait(waiting_.empty() ? -1 : static_cast<int>(kPause.count()));
+  stopping_ |= (ready & 4) != 0;
+  if ((ready & 2) == 0) return;
   char byte = 0;
   const bool unwatched =
       recv(socket_.get(), &byte, 1, MSG_DONTWAIT) == 1 && byte == kUnwatched;

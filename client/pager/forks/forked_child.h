@@ -47,6 +47,7 @@
 #include "client/pager/own_fd.h"
 #include "client/pager/shared.h"
 #include "client/pager/uffd_forked.h"
+#include "client/pager/wait_set.h"
 
 namespace farswap::pager {
 
@@ -133,6 +134,7 @@ class ForkedChild {
   bool complete_ = false;
   OwnFd socket_;
   const int stop_fd_;
+  std::optional<WaitSet> wait_;  // The child's, the socket and stop_fd_.
   int spare_fd_;  // For a fork of the child's, when no other is left.
   std::atomic<bool> ended_{false};
   bool gone_ = false;

@@ -1,8 +1,8 @@
 #include "tests/client/pager/call_counts.h"
 
 #include <dlfcn.h>
-#include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -52,7 +52,8 @@ extern "C" {
 // whose headers declare them with other parameters' names.
 int CountedIoctl(int fd, uint64_t request, ...) asm("ioctl");
 ssize_t CountedRead(int fd, void* to, size_t bytes) asm("read");
-int CountedPoll(pollfd* fds, nfds_t count, int timeout) asm("poll");
+int CountedWait(int set, epoll_event* events, int most,
+                int timeout) asm("epoll_wait");
 int CountedMadvise(void* at, size_t bytes, int advice) asm("madvise");
 int CountedLock(pthread_mutex_t* mutex) asm("pthread_mutex_lock");
 int CountedReadLock(pthread_rwlock_t* lock) asm("pthread_rwlock_rdlock");
@@ -72,9 +73,9 @@ ssize_t CountedRead(int fd, void* to, size_t bytes) {
   return syscall(SYS_read, fd, to, bytes);
 }
 
-int CountedPoll(pollfd* fds, nfds_t count, int timeout) {
+int CountedWait(int set, epoll_event* events, int most, int timeout) {
   fp::Count(&fp::polls);
-  return static_cast<int>(syscall(SYS_poll, fds, count, timeout));
+  return static_cast<int>(syscall(SYS_epoll_wait, set, events, most, timeout));
 }
 
 int CountedMadvise(void* at, size_t bytes, int advice) {

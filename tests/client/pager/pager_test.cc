@@ -2,6 +2,9 @@
 // memory server is the test's own.
 #include "client/pager/pager.h"
 
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <random>
 #include <thread>
@@ -115,6 +118,22 @@ TEST_F(PagerTest, RandomWritesAndReadsFromFourThreads) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong.load(), 0);
   EXPECT_EQ(pager_->Stats().faults_failed, 0u);
+}
+
+// As sandboxes do. Seen to hang while readers polled, which is refused then.
+TEST_F(PagerTest, AProgramMayAllowItselfNoDescriptors) {
+  Start(8 * kMiB);
+  char* const at = AddRegion(32 * kMiB);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  for (uint64_t p = 0; p < 32 * kMiB; p += kPageBytes) FillPage(at + p, p + 1);
+  for (uint64_t p = 0; p < 32 * kMiB; p += kPageBytes) {
+    EXPECT_TRUE(PageIs(at + p, p + 1));
+  }
+  EXPECT_EQ(munmap(at, 2 * kMiB), 0);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 }  // namespace

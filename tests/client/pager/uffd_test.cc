@@ -34,7 +34,8 @@ class Reader {
  public:
   explicit Reader(Uffd* uffd) : stop_(eventfd(0, EFD_CLOEXEC)) {
     thread_ = std::thread([this, uffd] {
-      while (const auto message = uffd->Next(stop_)) {
+      const WaitSet set({uffd->fd(), stop_});
+      while (const auto message = uffd->Next(set)) {
         MutexLock lock(&mu_);
         changes_.push_back(message->change);
       }
@@ -264,7 +265,8 @@ TEST_F(UffdTest, AFaultIsReadAndServedAndStopEndsTheWait) {
     tid = static_cast<uint32_t>(gettid());
     seen = region_[5 * kPageBytes + 123];
   });
-  const std::optional<Message> message = uffd_->Next(stop);
+  const WaitSet set({uffd_->fd(), stop});
+  const std::optional<Message> message = uffd_->Next(set);
   ASSERT_TRUE(message.has_value() && message->fault.has_value());
   const std::optional<Fault> fault = message->fault;
   EXPECT_EQ(fault->address, region_ + 5 * kPageBytes + 123);
@@ -275,7 +277,7 @@ TEST_F(UffdTest, AFaultIsReadAndServedAndStopEndsTheWait) {
   reader.join();
   EXPECT_EQ(seen.load(), 0x11);
   ASSERT_EQ(eventfd_write(stop, 1), 0);
-  EXPECT_FALSE(uffd_->Next(stop).has_value());
+  EXPECT_FALSE(uffd_->Next(set).has_value());
   close(stop);
 }
 

@@ -80,6 +80,13 @@ class ForkFixture : public MapFixture {
     static const char zeros[kPageBytes] = {};
     return std::memcmp(at, zeros, kPageBytes) == 0;
   }
+  void EndPager() {
+    while (!regions_.empty()) {
+      ASSERT_TRUE(pager_->DestroyRegion(regions_.back()).ok());
+      regions_.pop_back();
+    }
+    pager_.reset();
+  }
   bool EventuallyNoChild() {
     return Eventually([&] { return pager_->Stats().forked_children == 0; });
   }
