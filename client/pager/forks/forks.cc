@@ -104,8 +104,9 @@ void Forks::Fill(ForkedChild* child, const ForkWindow& window,
   std::vector<AddressRange> unclear = held;
   for (const MapEvent& change : window.unclear) {
     unclear.emplace_back(change.start, change.end);
-    if (change.kind == MapEvent::Kind::kRemove)
+    if (change.kind == MapEvent::Kind::kRemove) {
       hidden.push_back(unclear.back());
+    }
     if (change.kind != MapEvent::Kind::kRemap) continue;
     unclear.emplace_back(change.to, change.to + (change.end - change.start));
     hidden.push_back(unclear.back());
