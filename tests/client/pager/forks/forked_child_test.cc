@@ -44,6 +44,8 @@ TEST_F(ForkedChildTest, WhatTheParentWritesIsNotTheChilds) {
     written.Take();
     return Wrong(at, 0, kPages);
   });
+  // What is local is shared, until the parent writes.
+  PushOut(regions_.back());
   for (uint64_t pass = 1; pass <= 3; ++pass) Fill(at, 0, kPages, pass * 100000);
   ExpectFilled(at, 0, kPages, 300000);
   written.Give();
