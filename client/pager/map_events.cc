@@ -147,6 +147,17 @@ bool MapEvents::Except(char* at, size_t bytes,
   return true;
 }
 
+void MapEvents::Lack(char* at, size_t bytes) {
+  if (!any() || (at >= own_ && at < own_ + own_bytes_)) return;
+  MutexLock lock(&mu_);
+  for (const MapEvent& event : pending_) {
+    if (!IsFork(event)) continue;
+    for (size_t i = 0; i < bytes; i += kPageBytes) {
+      lacked_.emplace_back(event.child, at + i);
+    }
+  }
+}
+
 std::vector<char*> MapEvents::TakeLacked(int child) {
   std::vector<char*> lacked;
   MutexLock lock(&mu_);

@@ -156,6 +156,9 @@ class MapEvents {
   // `give` says false, it lacks it for good.
   bool Except(char* at, size_t bytes,
               const std::function<bool(int child)>& give);
+  // The range was discarded by ourselves: a fork that is pending copied the map
+  // before that, and its child lacks what was not there.
+  void Lack(char* at, size_t bytes);
   // Where pages are that a child, whose fork is applied, lacks.
   std::vector<char*> TakeLacked(int child);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/check.h"
+
 namespace farswap::pager {
 namespace {
 
@@ -42,6 +44,7 @@ PageWord* PageMap::BlockWord(uint64_t block) const {
 }
 
 PageWord& PageMap::MakeBlockWord(uint64_t block) {
+  FARSWAP_CHECK(block / kBlocksPerTable < directory_.size());
   std::atomic<Table*>& slot = directory_[block / kBlocksPerTable];
   Table* table = slot.load(std::memory_order_acquire);
   if (table == nullptr) {

@@ -251,9 +251,13 @@ OpResult Uffd::MoveOut(char* to, char* from, size_t bytes) {
 
 OpResult Uffd::Zap(char* at, size_t bytes) {
   if (events_.IsRefused(at, bytes)) return {EAGAIN, 0};
-  const MapEvents::OwnZap zap(&events_, at, bytes);
-  if (madvise(at, bytes, MADV_DONTNEED) == 0) return {0, bytes};
-  return {errno, 0};
+  {
+    const MapEvents::OwnZap zap(&events_, at, bytes);
+    if (madvise(at, bytes, MADV_DONTNEED) != 0) return {errno, 0};
+  }
+  // Of a fork that began meanwhile it is known now.
+  events_.Lack(at, bytes);
+  return {0, bytes};
 }
 
 void Uffd::Unmap(char* at, size_t bytes) {

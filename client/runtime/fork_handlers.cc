@@ -75,13 +75,13 @@ void RestoreSignals() {
 }
 
 void InParent() {
+  if (UnlockStreams != nullptr) UnlockStreams();
   for (Handled& handled : TheHandlers().pagers) {
     if (handled.socket >= 0) close(handled.socket);
     handled.socket = -1;
     handled.pager->ForkDone();
   }
   TheHandlers().mu.unlock();
-  if (UnlockStreams != nullptr) UnlockStreams();
   RestoreSignals();
 }
 
@@ -110,7 +110,8 @@ void InChild() {
 // touches far memory itself. An allocator's own, which it registers at its
 // first use, are to come before: ours allocate.
 __attribute__((constructor(101))) void RegisterEarly() {
-  free(malloc(1));
+  void* volatile used = malloc(1);  // Else it is left out.
+  free(used);
   pthread_atfork(BeforeFork, InParent, InChild);
 }
 

@@ -83,7 +83,7 @@ bool ForkedChild::Start(OwnFd* socket) {
 }
 
 bool ForkedChild::Refuse() {
-  const bool done = map_.PoisonAll(&uffd_) && complete_;
+  const bool done = map_.PoisonAll(&uffd_) && (complete_ || gone_);
   // Open, it makes who faults wait; closed, it would give him zeros.
   if (!done) uffd_.Leak();
   uffd_.Close();
@@ -101,8 +101,8 @@ void ForkedChild::Stop() {
 }
 
 void ForkedChild::Run() {
-  // If it is gone already, its end is seen.
-  (void)Tell(socket_.get(), ForkReply::kServed, uffd_.fd());
+  // Or it is gone already; or waits for an answer in vain, and is to end.
+  gone_ = !Tell(socket_.get(), ForkReply::kServed, uffd_.fd());
   while (!gone_ && !stopping_) {
     Wait();
     ReadAll();

@@ -245,8 +245,12 @@ void ForkedMap::CutAt(char* at) {
   const uint64_t cut = range->PageOf(at);
   range->map->ForEachBlock([&](uint64_t block) {
     const uint64_t first = block * kPagesPerPmd;
-    if (first + kPagesPerPmd <= cut) return;
+    // A table has blocks past the range's end, too.
+    if (first + kPagesPerPmd <= cut || range->AddressOf(first) >= tail.end) {
+      return;
+    }
     const PageWord whole = range->map->GetBlock(block);
+    if (whole == PageWord()) return;
     if (first >= cut && whole.kind() != PageWord::Kind::kLeaf) {
       tail.map->Set(first - skip, kPmdOrder, whole);
       range->map->Set(first, kPmdOrder, PageWord());

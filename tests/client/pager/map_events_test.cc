@@ -126,6 +126,48 @@ TEST(MapEventsTest, NoOperationRunsWhileAnEventIsRead) {
   EXPECT_EQ(overlaps, 0);
 }
 
+MapEvent Forked(int child) {
+  return {MapEvent::Kind::kFork, nullptr, nullptr, nullptr, child};
+}
+
+// Broken by: exceptions that are kept when a further fork is read.
+TEST(MapEventsTest, WhatOneForkIsGivenTheNextLacks) {
+  MapEvents events;
+  std::vector<int> given;
+  const auto give = [&](int child) {
+    given.push_back(child);
+    return true;
+  };
+  EXPECT_FALSE(events.Except(At(5), kPageBytes, give));
+  Read(&events, Forked(7));
+  EXPECT_TRUE(events.IsRefused(At(5), kPageBytes));
+  EXPECT_TRUE(events.Except(At(5), kPageBytes, give));
+  EXPECT_FALSE(events.IsRefused(At(5), kPageBytes));
+  EXPECT_TRUE(events.IsRefused(At(6), kPageBytes));
+  Read(&events, Forked(8));
+  EXPECT_TRUE(events.IsRefused(At(5), kPageBytes));
+  EXPECT_TRUE(events.Except(At(5), kPageBytes, give));
+  EXPECT_EQ(given, (std::vector<int>{7, 7, 8}));
+  events.Applied(Forked(7));
+  events.Applied(Forked(8));
+  EXPECT_FALSE(events.IsRefused(At(6), kPageBytes));
+}
+
+// Broken by: Lack, or what a failed `give` is noted by, left out.
+TEST(MapEventsTest, WhatAForkDidNotGetIsLacked) {
+  MapEvents events;
+  events.SetNotInherited(At(100), 2 * kPageBytes);
+  events.Lack(At(5), kPageBytes);  // Nobody forks.
+  Read(&events, Forked(7));
+  EXPECT_FALSE(events.IsRefused(At(101), kPageBytes));
+  events.Lack(At(100), kPageBytes);
+  events.Lack(At(5), 2 * kPageBytes);
+  EXPECT_TRUE(events.Except(At(9), kPageBytes, [](int) { return false; }));
+  events.Applied(Forked(7));
+  EXPECT_EQ(events.TakeLacked(7), (std::vector<char*>{At(5), At(6), At(9)}));
+  EXPECT_TRUE(events.TakeLacked(7).empty());
+}
+
 // Else the program would hang in its next change of the map.
 TEST(MapEventsDeathTest, AnOperationThatDoesNotEndIsNamed) {
   MapEvents events(/*patience=*/3);

@@ -205,6 +205,27 @@ TEST_F(ForkedChildTest, WhatAChildMovesMayBeCutAndMovedOn) {
   EXPECT_EQ(StatusOf(child), 0);
 }
 
+// A range that ends amid a table of its page map. Seen to write past the map.
+TEST_F(ForkedChildTest, WhatIsCutOfALargeRangeIsRight) {
+  Start(8 * kMiB);
+  constexpr uint64_t kBlocks = 600;
+  char* const at = AddRegion(kBlocks * kPmdBytes);
+  for (uint64_t b = 0; b < kBlocks; b += 50) Fill(at, b * kPagesPerPmd, 20);
+  Fill(at, (kBlocks - 1) * kPagesPerPmd, 20);
+  PushOut(regions_.back());
+  const pid_t child = Fork([&] {
+    for (const uint64_t cut : {90, 300, 512, 598}) {
+      if (munmap(at + cut * kPmdBytes, 30 * kPageBytes) != 0) return 101;
+    }
+    int wrong = Wrong(at, (kBlocks - 1) * kPagesPerPmd, 20);
+    for (uint64_t b = 0; b < kBlocks; b += 50) {
+      if (b != 300) wrong += Wrong(at, b * kPagesPerPmd, 20);
+    }
+    return std::min(wrong, 100);
+  });
+  EXPECT_EQ(StatusOf(child), 0);
+}
+
 // What mremap grows, and leaves behind, is the program's own: zeros. Seen to
 // raise SIGBUS.
 TEST_F(ForkedChildTest, WhatIsNobodysIsZerosInTheChild) {
