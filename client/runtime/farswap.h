@@ -37,10 +37,12 @@
  *    a child that is forked while another thread makes a raw clone, and one
  *    that may not have a thread with descriptors of its own (unshare and
  *    close_range refused). What other threads move (mremap) or unmap while
- *    one forks raises SIGBUS in the child. fork() waits while RLIMIT_NOFILE
- *    leaves no number for a descriptor. It takes CAP_SYS_PTRACE, and not
- *    that of a user namespace; without it the child has no far memory: its
- *    pages are not mapped there (SIGSEGV, never zeros).
+ *    one forks raises SIGBUS in the child. A raw clone (not fork()) is not to
+ *    be made while another thread moves far memory: it may read zeros there.
+ *    fork() waits while RLIMIT_NOFILE leaves no number for a descriptor. It
+ *    takes CAP_SYS_PTRACE, and not that of a user namespace; without it the
+ *    child has no far memory: its pages are not mapped there (SIGSEGV, never
+ *    zeros).
  *
  * Rules for the program:
  *  - It may munmap, mprotect, mlock and madvise (DONTNEED, FREE, REMOVE,

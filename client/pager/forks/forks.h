@@ -17,6 +17,8 @@
 // the child when this process ends: it is refused, and so is fork() if a raw
 // clone was told meanwhile, for whose is whose is not told. What it has not got
 // raises SIGBUS there.
+// A raw clone must not be made while another thread moves far memory (mremap):
+// it may have some where nobody here knows it to be, and reads zeros there.
 //
 // Thread-safe. Prepare .. Done is for one thread at a time.
 #ifndef FARSWAP_CLIENT_PAGER_FORKS_FORKS_H_
