@@ -1,8 +1,6 @@
 // The chaos program at 4:1 overcommit, over a transport in memory, while that
 // is slow, answers nothing, or forgets everything. Every page reads as what was
 // last written, or raises SIGBUS under a lost server.
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -14,9 +12,9 @@
 #include <thread>
 
 #include "client/pager/hints.h"
-#include "client/runtime/child_watch.h"
 #include "tests/chaos/chaos_program.h"
 #include "tests/chaos/far_memory.h"
+#include "tests/client/pager/forks/fork_pager.h"
 #include "tests/client/pager/pager_fixture.h"
 #include "tests/client/runtime/privilege.h"
 
@@ -49,18 +47,7 @@ class PagerMemory final : public chaos::FarMemory {
   // As runtime/fork_handlers.h does it.
   pid_t Fork() override {
     const std::lock_guard one_at_a_time(forking_);
-    int socket = -1;
-    pager_.PrepareFork(&socket);
-    const pid_t parent = getpid();
-    const pid_t child = fork();
-    if (child == 0) {
-      Pager::InChild();
-      if (socket >= 0) runtime::WatchPager(socket, parent);
-      return child;
-    }
-    if (socket >= 0) close(socket);
-    pager_.ForkDone();
-    return child;
+    return ForkPager(&pager_);
   }
 
  private:

@@ -7,10 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <functional>
 
-#include "client/runtime/child_watch.h"
+#include "tests/client/pager/forks/fork_pager.h"
 #include "tests/client/pager/map_fixture.h"
 #include "tests/client/runtime/privilege.h"
 
@@ -46,21 +47,19 @@ class ForkFixture : public MapFixture {
     }
   }
   // Runs `body` in a child; its result is the exit status.
-  pid_t Fork(const std::function<int()>& body) {
-    int socket = -1;
-    pager_->PrepareFork(&socket);
-    EXPECT_GE(socket, 0);
-    const pid_t parent = getpid();
-    const pid_t child = fork();
-    if (child == 0) {
-      alarm(100);  // Rather than to hang.
-      Pager::InChild();
-      runtime::WatchPager(socket, parent);
-      _exit(body());
-    }
-    close(socket);
-    pager_->ForkDone();
-    return child;
+  pid_t Fork(const std::function<int()>& body, const Around& around = {}) {
+    const pid_t child = ForkPager(pager_.get(), around);
+    if (child != 0) return child;
+    _exit(body());
+  }
+  // A region of kBytes, filled, all of it remote.
+  char* Remote(std::chrono::milliseconds deadline = std::chrono::seconds(30),
+               FailPolicy policy = FailPolicy::kPoison) {
+    Start(8 * kMiB, 1024, deadline);
+    char* const at = AddRegion(kBytes, /*huge=*/true, policy);
+    Fill(at, 0, kPages);
+    PushOut(regions_.back());
+    return at;
   }
   static int StatusOf(pid_t child) {
     int status = 0;

@@ -78,10 +78,7 @@ TEST_F(ForkedChildTest, WhatTheChildWritesIsNotTheParents) {
 // The slots that a child still names are kept for it when the parent discards
 // or destroys what it had, and are free when the child is gone.
 TEST_F(ForkedChildTest, WhatTheParentDropsIsStillTheChilds) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   Signal dropped;
   const pid_t child = Fork([&] {
     dropped.Take();
@@ -121,10 +118,7 @@ TEST_F(ForkedChildTest, AChildThatEndsOrCallsExecHoldsNothing) {
 
 // The child changes its own map: its changes are read and answered.
 TEST_F(ForkedChildTest, AChildMayDiscardUnmapAndMove) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   const pid_t child = Fork([&] {
     if (Discard(at, 100, 1000) != 0) return 101;
     for (uint64_t p = 100; p < 1100; ++p) {
@@ -150,10 +144,7 @@ TEST_F(ForkedChildTest, AChildMayDiscardUnmapAndMove) {
 // The kernel refuses what reaches across two mappings as a whole. Seen to lose
 // each mapping's first page while it was taken for one that is not mapped.
 TEST_F(ForkedChildTest, AChildsMappingsMayBeCutInPieces) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   const auto cut = [&] {
     for (uint64_t p = 5; p < 2000; p += 7) {
       if (mprotect(at + p * kPageBytes, kPageBytes, PROT_READ) != 0) return 101;
@@ -251,10 +242,7 @@ TEST_F(ForkedChildTest, WhatIsNobodysIsZerosInTheChild) {
 }
 
 TEST_F(ForkedChildTest, ManyThreadsOfAChildFaultAtATime) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   const pid_t child = Fork([&] {
     std::vector<std::thread> threads;
     std::atomic<int> wrong{0};

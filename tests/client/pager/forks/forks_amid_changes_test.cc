@@ -16,31 +16,16 @@ class ForksAmidChangesTest : public ForkFixture {
  protected:
   pid_t ForkAmid(const std::function<void()>& change,
                  const std::function<int()>& body) {
-    int socket = -1;
-    pager_->PrepareFork(&socket);
-    const pid_t parent = getpid();
-    const pid_t child = fork();
-    if (child == 0) {
-      alarm(100);
-      Pager::InChild();
-      runtime::WatchPager(socket, parent);
-      _exit(body());
-    }
-    close(socket);
-    std::thread other(change);
-    other.join();
-    pager_->ForkDone();
-    return child;
+    Around around;
+    around.amid = [&] { std::thread(change).join(); };
+    return Fork(body, around);
   }
 };
 
 // The child has it before or after that, and nobody knows. Seen to be zeros, in
 // the end, while only what is in slots was poisoned.
 TEST_F(ForksAmidChangesTest, WhatMovesIsSigbusNeverZeros) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   char* const to = Room(512, 0);
   Signal ended;
   const pid_t child =
@@ -64,41 +49,32 @@ TEST_F(ForksAmidChangesTest, WhatMovesIsSigbusNeverZeros) {
 
 // What was told before the fork began is the child's as well.
 TEST_F(ForksAmidChangesTest, WhatMovedAndWasDiscardedBeforeIsTheChilds) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   char* const to = Room(512, 0);
-  int socket = -1;
-  pager_->PrepareFork(&socket);
-  std::thread other([&] {
-    EXPECT_EQ(MoveTo(at, 512, to), to);
-    EXPECT_EQ(Discard(at, 1000, 500), 0);
-  });
-  other.join();
-  usleep(20000);  // It is noticed that the thread has woken.
-  const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child == 0) {
-    Pager::InChild();
-    runtime::WatchPager(socket, parent);
-    int wrong = Wrong(to, 0, 512) + Wrong(at, 512, 488) + Wrong(at, 1500, 500);
-    for (uint64_t p = 1000; p < 1500; ++p) {
-      wrong += IsZeroPage(at + p * kPageBytes) ? 0 : 1;
-    }
-    _exit(std::min(wrong, 100));
-  }
-  close(socket);
-  pager_->ForkDone();
+  Around around;
+  around.before = [&] {
+    std::thread([&] {
+      EXPECT_EQ(MoveTo(at, 512, to), to);
+      EXPECT_EQ(Discard(at, 1000, 500), 0);
+    }).join();
+    usleep(20000);  // It is noticed that the thread has woken.
+  };
+  const pid_t child = Fork(
+      [&] {
+        int wrong =
+            Wrong(to, 0, 512) + Wrong(at, 512, 488) + Wrong(at, 1500, 500);
+        for (uint64_t p = 1000; p < 1500; ++p) {
+          wrong += IsZeroPage(at + p * kPageBytes) ? 0 : 1;
+        }
+        return std::min(wrong, 100);
+      },
+      around);
   EXPECT_EQ(StatusOf(child), 0);
 }
 
 // Seen to be zeros: the discard was applied before the fork.
 TEST_F(ForksAmidChangesTest, WhatIsDiscardedAfterwardsIsTheChildsStill) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   const pid_t child = ForkAmid([&] { EXPECT_EQ(Discard(at, 1000, 500), 0); },
                                [&] { return Wrong(at, 0, kPages); });
   EXPECT_EQ(StatusOf(child), 0);
@@ -108,10 +84,7 @@ TEST_F(ForksAmidChangesTest, WhatIsDiscardedAfterwardsIsTheChildsStill) {
 
 // Together nobody can tell; the program's own goes on.
 TEST_F(ForksAmidChangesTest, WhatIsDiscardedAndMovedAfterwardsIsNeverZeros) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   char* const to = Room(512, 0);
   const pid_t child = ForkAmid(
       [&] {

@@ -4,7 +4,6 @@
 // What each was broken by to see it fail stands beside it.
 #include "client/pager/forks/forks.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -26,10 +25,7 @@ class ForksTest : public ForkFixture {
  protected:
   // All but the first page is remote.
   char* MostlyRemote() {
-    Start(8 * kMiB);
-    char* const at = AddRegion(kBytes);
-    Fill(at, 0, kPages);
-    PushOut(regions_.back());
+    char* const at = Remote();
     FillPage(at, 4711);
     return at;
   }
@@ -46,24 +42,13 @@ class ForksTest : public ForkFixture {
 // A raw clone, and a child's child, have nobody who would end them with the
 // pager: what they have not got is SIGBUS, never zeros.
 TEST_F(ForksTest, AForkThatNobodyPreparedHasSigbusForWhatIsRemote) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
-  FillPage(at, 4711);
-  const auto grand = [&] {
-    if (!PageIs(at, 4711)) return 101;
-    for (uint64_t p = kPagesPerPmd; p < kPages; p += 100) {
-      if (IsReadable(at + p * kPageBytes)) return 102;
-    }
-    return 0;
-  };
+  char* const at = MostlyRemote();
   const auto raw = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
-  if (raw == 0) _exit(grand());
+  if (raw == 0) _exit(OnlyLocalIsReadable(at));
   EXPECT_EQ(StatusOf(raw), 0);
   const pid_t child = Fork([&] {
     const pid_t its = fork();
-    if (its == 0) _exit(grand());
+    if (its == 0) _exit(OnlyLocalIsReadable(at));
     return StatusOf(its);
   });
   EXPECT_EQ(StatusOf(child), 0);
@@ -72,10 +57,7 @@ TEST_F(ForksTest, AForkThatNobodyPreparedHasSigbusForWhatIsRemote) {
 }
 
 TEST_F(ForksTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
-  Start(8 * kMiB);
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote();
   Signal read;
   Signal ended;
   const pid_t child = Fork([&] {
@@ -86,9 +68,7 @@ TEST_F(ForksTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
     return IsReadable(at + (kPages - 1) * kPageBytes) ? 103 : 0;
   });
   read.Take();
-  ASSERT_TRUE(pager_->DestroyRegion(regions_.back()).ok());
-  regions_.clear();
-  pager_.reset();
+  EndPager();
   ended.Give();
   EXPECT_EQ(StatusOf(child), 0);
 }
@@ -96,10 +76,7 @@ TEST_F(ForksTest, WhenThePagerEndsFirstAChildHasSigbusAndLives) {
 // Of a child that moves what is remote while nobody serves it any more.
 TEST_F(ForksTest, WhatAChildMovesWhileThePagerEndsIsNeverZeros) {
   for (int round = 0; round < 2; ++round) {
-    Start(8 * kMiB);
-    char* const at = AddRegion(kBytes);
-    Fill(at, 0, kPages);
-    PushOut(regions_.back());
+    char* const at = Remote();
     Signal ready;
     Signal ended;
     const pid_t child = Fork([&] {
@@ -126,19 +103,14 @@ TEST_F(ForksTest, WhatAChildMovesWhileThePagerEndsIsNeverZeros) {
       return 0;
     });
     ready.Take();
-    ASSERT_TRUE(pager_->DestroyRegion(regions_.back()).ok());
-    regions_.clear();
-    pager_.reset();
+    EndPager();
     ended.Give();
     EXPECT_EQ(StatusOf(child), 0) << "round " << round;
   }
 }
 
 TEST_F(ForksTest, LostBytesAreSigbusInTheChildToo) {
-  Start(8 * kMiB, 1024, std::chrono::seconds(2));
-  char* const at = AddRegion(kBytes);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote(std::chrono::seconds(2));
   Signal lost;
   const pid_t child = Fork([&] {
     lost.Take();
@@ -158,23 +130,15 @@ TEST_F(ForksTest, LostBytesAreSigbusInTheChildToo) {
 // ends with the first fork that it reads.
 TEST_F(ForksTest, ARawCloneAtTheSameTimeRefusesBoth) {
   char* const at = MostlyRemote();
-  int socket = -1;
-  pager_->PrepareFork(&socket);
   pid_t raw = 0;
-  std::thread other([&] {
-    raw = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
-    if (raw == 0) _exit(OnlyLocalIsReadable(at));
-  });
-  other.join();
-  const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child == 0) {
-    Pager::InChild();
-    runtime::WatchPager(socket, parent);
-    _exit(OnlyLocalIsReadable(at));
-  }
-  close(socket);
-  pager_->ForkDone();
+  Around around;
+  around.before = [&] {
+    std::thread([&] {
+      raw = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+      if (raw == 0) _exit(OnlyLocalIsReadable(at));
+    }).join();
+  };
+  const pid_t child = Fork([&] { return OnlyLocalIsReadable(at); }, around);
   EXPECT_EQ(StatusOf(raw), 0);
   EXPECT_EQ(StatusOf(child), 0);
   EXPECT_EQ(pager_->Stats().forks_refused, 2u);
@@ -183,21 +147,18 @@ TEST_F(ForksTest, ARawCloneAtTheSameTimeRefusesBoth) {
 
 TEST_F(ForksTest, AChildThatCannotWatchGoesOnWithWhatItHas) {
   char* const at = MostlyRemote();
-  int socket = -1;
-  pager_->PrepareFork(&socket);
-  const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child == 0) {
-    Pager::InChild();
-    const rlimit none{0, 1024};
-    const rlimit many{1024, 1024};
-    if (setrlimit(RLIMIT_NOFILE, &none) != 0) _exit(103);
-    runtime::WatchPager(socket, parent);
-    if (setrlimit(RLIMIT_NOFILE, &many) != 0) _exit(104);
-    _exit(OnlyLocalIsReadable(at));
-  }
-  close(socket);
-  pager_->ForkDone();
+  const auto allow = [](rlim_t descriptors) {
+    const rlimit limit{descriptors, 1024};
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) _exit(103);
+  };
+  Around around;
+  around.child_first = [&] { allow(0); };
+  const pid_t child = Fork(
+      [&] {
+        allow(1024);
+        return OnlyLocalIsReadable(at);
+      },
+      around);
   EXPECT_EQ(StatusOf(child), 0);
   ExpectFilled(at, 1, kPages - 1);
   EXPECT_TRUE(EventuallyNoChild());
@@ -209,21 +170,11 @@ TEST_F(ForksTest, AForkWithoutADescriptorHasTheSpareOnes) {
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   // Not even for poll(), which refuses more than that.
   const rlimit none{0, before.rlim_max};
+  Around around;
+  around.before = [&] { ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0); };
   for (int i = 0; i < 2; ++i) {
-    int socket = -1;
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-    pager_->PrepareFork(&socket);
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-    ASSERT_GE(socket, 0);
-    const pid_t parent = getpid();
-    const pid_t child = fork();
-    if (child == 0) {
-      Pager::InChild();
-      runtime::WatchPager(socket, parent);
-      _exit(Wrong(at, 1, kPages - 1));
-    }
-    close(socket);
-    pager_->ForkDone();
+    const pid_t child = Fork([&] { return Wrong(at, 1, kPages - 1); }, around);
     EXPECT_EQ(StatusOf(child), 0);
   }
   EXPECT_EQ(pager_->Stats().forks_refused, 0u);
@@ -274,10 +225,7 @@ TEST_F(ForksTest, OfTwoChildrenNeitherIsLeftWaiting) {
 }
 
 TEST_F(ForksTest, WhereThePolicyIsToAbortTheChildAborts) {
-  Start(8 * kMiB, 1024, std::chrono::seconds(2));
-  char* const at = AddRegion(kBytes, /*huge=*/true, FailPolicy::kAbort);
-  Fill(at, 0, kPages);
-  PushOut(regions_.back());
+  char* const at = Remote(std::chrono::seconds(2), FailPolicy::kAbort);
   Signal lost;
   const pid_t child = Fork([&] {
     lost.Take();
