@@ -77,6 +77,7 @@ FaultPath::Service FaultPath::Unasked(Region* region, uint64_t page,
   Service service;
   service.region = region;
   service.page = page;
+  service.fault.mm = region->mm();
   service.fault.start = start;
   service.fault.fault.address = region->AddressOf(page);
   service.deadline = deadline;

@@ -67,18 +67,18 @@ uint64_t FaultPath::LoseLocked(Service* service, const absl::Status& why) {
   char* const at = region->AddressOf(service->page);
   const PageWord word = region->map().Get(service->page);
   if (region->dead()) {
-    WakeFault(*service);
+    WakeFault(service->fault);
     return 0;
   }
   switch (word.kind()) {
     case PageWord::Kind::kPoisoned:  // Another was faster, and counted it.
-      PoisonOrWake(at, kPageBytes);
+      PoisonOrWake(&SpaceOf(*region), at, kPageBytes);
       return 0;
     case PageWord::Kind::kSwap:
       return LoseSwapLocked(service, word, why);
     case PageWord::Kind::kFolio:
-      if (shared_.space->IsPresent(at)) {  // Another was faster.
-        (void)shared_.space->Wake(at, kPageBytes);
+      if (SpaceOf(*region).IsPresent(at)) {  // Another was faster.
+        (void)SpaceOf(*region).Wake(at, kPageBytes);
         return 0;
       }
       // It vanished. It stays its folio's, which stays resident for good.
@@ -89,7 +89,7 @@ uint64_t FaultPath::LoseLocked(Service* service, const absl::Status& why) {
       region->map().Set(service->page, 0,
                         PageWord(PageWord::Kind::kPoisoned, 0));
   }
-  PoisonOrWake(at, kPageBytes);
+  PoisonOrWake(&SpaceOf(*region), at, kPageBytes);
   return 1;
 }
 
@@ -111,7 +111,7 @@ uint64_t FaultPath::LoseSwapLocked(Service* service, PageWord word,
     }
     shared_.folios.Put(folio);
     if (!hopeless) {
-      (void)shared_.space->Wake(service->region->AddressOf(page), kPageBytes);
+      WakePages(*service->region, page, 1);
       return 0;
     }
   } else {
@@ -151,7 +151,7 @@ void FaultPath::PoisonPages(const Region& region, uint64_t page,
                             uint64_t pages) {
   for (uint64_t at = page; at < page + pages;) {
     const uint64_t run = region.RunAt(at, page + pages - at);
-    PoisonOrWake(region.AddressOf(at), run * kPageBytes);
+    PoisonOrWake(&SpaceOf(region), region.AddressOf(at), run * kPageBytes);
     at += run;
   }
 }
@@ -159,16 +159,16 @@ void FaultPath::PoisonPages(const Region& region, uint64_t page,
 void FaultPath::WakePages(const Region& region, uint64_t page, uint64_t pages) {
   for (uint64_t at = page; at < page + pages;) {
     const uint64_t run = region.RunAt(at, page + pages - at);
-    (void)shared_.space->Wake(region.AddressOf(at), run * kPageBytes);
+    (void)SpaceOf(region).Wake(region.AddressOf(at), run * kPageBytes);
     at += run;
   }
 }
 
-void FaultPath::PoisonOrWake(char* at, size_t bytes) {
-  const OpResult result = shared_.space->Poison(at, bytes);
+void FaultPath::PoisonOrWake(AddressSpace* space, char* at, size_t bytes) {
+  const OpResult result = space->Poison(at, bytes);
   // Who waits faults again, and is answered by poison again.
   if (!result.ok()) {
-    (void)shared_.space->Wake(at + result.done, bytes - result.done);
+    (void)space->Wake(at + result.done, bytes - result.done);
   }
 }
 

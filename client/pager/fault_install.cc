@@ -64,6 +64,7 @@ void FaultPath::SetInstallError(Service* service, int error) const {
 
 size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
                            const char* bytes, size_t done, bool adopt) {
+  AddressSpace& space = SpaceOf(*service->region);
   char* const home = service->region->AddressOf(folio->index);
   const size_t size = BytesOf(folio->order);
   size_t there = done / kPageBytes;
@@ -75,7 +76,7 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
   note(0, done);
   size_t step = size - done;  // All of the rest, or a page.
   for (size_t at = done; at < size; step = std::min(step, size - at)) {
-    const OpResult copied = shared_.space->CopyIn(home + at, bytes + at, step);
+    const OpResult copied = space.CopyIn(home + at, bytes + at, step);
     note(at, copied.done);
     at += copied.done;
     there += copied.done / kPageBytes;
@@ -85,13 +86,12 @@ size_t FaultPath::CopyRest(Service* service, core::Folio* folio,
       step = kPageBytes;
       continue;
     }
-    if (copied.error == EAGAIN &&
-        shared_.space->GiveForked(home + at, bytes + at)) {
+    if (copied.error == EAGAIN && space.GiveForked(home + at, bytes + at)) {
       continue;
     }
-    const bool gone = shared_.space->IsChanging(home + at, kPageBytes);
+    const bool gone = space.IsChanging(home + at, kPageBytes);
     // Asked afterwards: a move that is read in between is no discard.
-    service->partial |= gone && shared_.space->IsMoving(home + at, kPageBytes);
+    service->partial |= gone && space.IsMoving(home + at, kPageBytes);
     const bool wait = !gone && Passes(copied.error) &&
                       std::chrono::steady_clock::now() < service->deadline;
     if (wait) {
@@ -126,7 +126,7 @@ void FaultPath::LoseRefusedLocked(Service* service, core::Folio* folio) {
     if (!service->refused.test(i)) continue;
     forget_.RangeLocked(region, first + i, 1,
                         PageWord(PageWord::Kind::kPoisoned, 0));
-    PoisonOrWake(region->AddressOf(first + i), kPageBytes);
+    PoisonOrWake(&SpaceOf(*region), region->AddressOf(first + i), kPageBytes);
   }
   service->refused.reset();
 }
@@ -152,8 +152,8 @@ uint64_t FaultPath::InstallPagesLocked(Service* service, core::SwapEntry head,
     const bool there = service->partial && service->there.test(i);
     const OpResult copied =
         there ? OpResult{0, kPageBytes}
-              : shared_.space->CopyIn(region->AddressOf(page),
-                                      bytes + i * kPageBytes, kPageBytes);
+              : SpaceOf(*region).CopyIn(region->AddressOf(page),
+                                        bytes + i * kPageBytes, kPageBytes);
     if (!copied.ok()) {
       if (page == service->page) SetInstallError(service, copied.error);
       shared_.folios.Put(folio);

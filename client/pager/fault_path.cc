@@ -21,32 +21,34 @@ SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-void FaultPath::Serve(const Fault& fault, SteadyTime start) {
+void FaultPath::Serve(const std::shared_ptr<Mm>& mm, const Fault& fault,
+                      SteadyTime start) {
   shared_.counters.faults.Add();
   shared_.counters.stages.queue.Record(Now() - start);
   const Demand demand(&shared_.demand);
   char* const page =
       fault.address - reinterpret_cast<uintptr_t>(fault.address) % kPageBytes;
-  if (!serving_.Enter(fault.tid, page)) return;
+  if (!serving_.Enter(mm.get(), fault.tid, page)) return;
   std::vector<Waiter> again;  // Allocates only if a read failed.
-  ServeOne({.fault = fault, .start = start}, &again);
+  ServeOne({.mm = mm, .fault = fault, .start = start}, &again);
   for (size_t i = 0; i < again.size(); ++i) {
     const Waiter next = again[i];
     ServeOne(next, &again);
   }
-  if (serving_.Leave(fault.tid, page)) {
-    (void)shared_.space->Wake(page, kPageBytes);
+  if (serving_.Leave(mm.get(), fault.tid, page)) {
+    (void)mm->space->Wake(page, kPageBytes);
   }
 }
 
 void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
   char* const at = fault.fault.address;
   uint64_t page = 0;
-  std::shared_ptr<Region> region = shared_.regions.Find(at, &page);
+  Mm& mm = *fault.mm;
+  std::shared_ptr<Region> region = mm.regions.Find(at, &page);
   while (region == nullptr) {
     // What is told and not applied may give it to one.
-    changes_.Apply();
-    region = shared_.regions.Find(at, &page);
+    mm.changes->Apply();
+    region = mm.regions.Find(at, &page);
     if (region == nullptr && ServeNobodys(fault)) return;
   }
   Service service;
@@ -68,12 +70,13 @@ void FaultPath::ServeOne(const Waiter& fault, std::vector<Waiter>* again) {
 // and zeros. What was unmapped meanwhile its thread meets when it tries again.
 bool FaultPath::ServeNobodys(const Waiter& fault) {
   char* const at = fault.fault.address;
-  char* const page = at - reinterpret_cast<uintptr_t>(at) % kPageBytes;
+  char* const page = PageAt(at);
+  AddressSpace& space = *fault.mm->space;
   OpResult copied{EAGAIN, 0};
-  const bool nobodys = shared_.regions.IfNobodys(page, [&] {
+  const bool nobodys = fault.mm->regions.IfNobodys(page, [&] {
     // Else it may be a region's, and nobody knows yet.
-    if (!shared_.space->Settled(page, kPageBytes)) return;
-    copied = shared_.space->CopyIn(page, kZeroPage, kPageBytes);
+    if (!space.Settled(page, kPageBytes)) return;
+    copied = space.CopyIn(page, kZeroPage, kPageBytes);
   });
   if (!nobodys) return false;
   if (copied.ok()) return true;
@@ -85,10 +88,10 @@ bool FaultPath::ServeNobodys(const Waiter& fault) {
   if (late) {
     LogRaw(LogLevel::kError, "%p is not known to be a region's, or none's",
            static_cast<void*>(at));
-    PoisonOrWake(page, kPageBytes);
+    PoisonOrWake(&space, page, kPageBytes);
     return true;
   }
-  (void)shared_.space->Wake(page, kPageBytes);
+  (void)space.Wake(page, kPageBytes);
   return true;
 }
 
@@ -102,7 +105,7 @@ void FaultPath::RunTurns(Service* service) {
       return;
     }
     // What it waits for may be a change that every worker waits for.
-    changes_.Apply();
+    service->fault.mm->changes->Apply();
     if (turns >= kEagerTurns) std::this_thread::sleep_for(kStepAside);
   }
 }
@@ -118,7 +121,7 @@ FaultPath::Turn FaultPath::TakeTurn(Service* service) {
   switch (plan.kind) {
     case Kind::kDead:
       // Its thread meets what is there now when it tries again.
-      WakeFault(*service);
+      WakeFault(service->fault);
       return Turn::kDone;
     case Kind::kPresent:
       return ProvePresent(service);
@@ -289,19 +292,20 @@ bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
 FaultPath::Turn FaultPath::ProvePresent(Service* service) {
   Region* const region = service->region;
   MutexLock lock(shared_.LockOf(region, service->page));
+  AddressSpace& space = SpaceOf(*region);
   char* const at = region->AddressOf(service->page);
   if (region->dead() || at != PageAt(service->fault.fault.address) ||
       region->map().Get(service->page).kind() != PageWord::Kind::kFolio) {
     return Turn::kAgain;
   }
-  if (shared_.space->IsChanging(at, kPageBytes)) return Turn::kAgain;
-  if (shared_.space->IsPresent(at)) {
+  if (space.IsChanging(at, kPageBytes)) return Turn::kAgain;
+  if (space.IsPresent(at)) {
     shared_.counters.fault_spurious.Add();
-    (void)shared_.space->Wake(at, kPageBytes);
+    (void)space.Wake(at, kPageBytes);
     return Turn::kDone;
   }
   // Unmapped or moved, and nobody has read of it yet.
-  if (!shared_.space->Settled(at, kPageBytes)) return Turn::kAgain;
+  if (!space.Settled(at, kPageBytes)) return Turn::kAgain;
   if (region->map().GetBlock(service->page / kPagesPerPmd).discarded()) {
     // The program's discard came after the page was mapped anew.
     forget_.RangeLocked(region, service->page, 1, PageWord());
@@ -319,16 +323,17 @@ FaultPath::Turn FaultPath::Repoison(Service* service) {
   MutexLock lock(shared_.LockOf(region, service->page));
   char* const at = region->AddressOf(service->page);
   if (region->dead() || at != PageAt(service->fault.fault.address)) {
-    WakeFault(*service);
+    WakeFault(service->fault);
     return Turn::kDone;
   }
   // Its marker is gone, or was never set for want of memory.
-  PoisonOrWake(at, kPageBytes);
+  PoisonOrWake(&SpaceOf(*region), at, kPageBytes);
   return Turn::kDone;
 }
 
 OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
                                     char* block) {
+  AddressSpace& space = SpaceOf(*region);
   PageMap& map = region->map();
   const uint64_t index = page / kPagesPerPmd;
   char* const home = region->AddressOf(index * kPagesPerPmd);
@@ -336,12 +341,12 @@ OpResult FaultPath::MoveBlockLocked(Region* region, uint64_t page,
   // leaves them, and a discard that could not cut a folio.
   const char* const end = home + kPmdBytes;
   if (map.GetBlock(index).has_table() && !region->carved() &&
-      shared_.space->FirstPresent(home, end) == end) {
+      space.FirstPresent(home, end) == end) {
     // If it is refused, the block arrives as 512 pages.
-    (void)shared_.space->DropTable(home);
+    (void)space.DropTable(home);
   }
-  const OpResult moved = shared_.space->MoveIn(home, block, kPmdBytes);
-  if (moved.ok()) map.SetTable(index, !shared_.space->IsHuge(home));
+  const OpResult moved = space.MoveIn(home, block, kPmdBytes);
+  if (moved.ok()) map.SetTable(index, !space.IsHuge(home));
   return moved;
 }
 

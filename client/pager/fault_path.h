@@ -59,10 +59,9 @@ class FaultPath {
   // would push out too much of the rest.
   static constexpr uint64_t kMinBlocksForHuge = 4;
 
-  FaultPath(Shared* shared, Reclaim* reclaim, MapChanges* changes)
+  FaultPath(Shared* shared, Reclaim* reclaim)
       : shared_(*shared),
         reclaim_(*reclaim),
-        changes_(*changes),
         forget_(shared),
         ahead_([this](Region* region, uint64_t block) {
           return ReadBlock(region, block);
@@ -70,10 +69,11 @@ class FaultPath {
   FaultPath(const FaultPath&) = delete;
   FaultPath& operator=(const FaultPath&) = delete;
 
-  // Serves a fault that was read at `start`: when it returns, the page is
-  // mapped, poisoned, or its thread has been woken to try again; or another
-  // worker is about to do one of these.
-  void Serve(const Fault& fault, SteadyTime start);
+  // Serves a fault of that address space, which was read at `start`: when it
+  // returns, the page is mapped, poisoned, or its thread has been woken to try
+  // again; or another worker is about to do one of these.
+  void Serve(const std::shared_ptr<Mm>& mm, const Fault& fault,
+             SteadyTime start);
 
   // Brings in what is in slots at that page, up to `end`, as nobody waits for
   // it: not if there is no room. `*next`: where to go on.
@@ -149,16 +149,16 @@ class FaultPath {
   // known yet.
   bool ServeNobodys(const Waiter& fault);
   // Its thread tries again, at the address where it waits.
-  void WakeFault(const Service& service) {
-    (void)shared_.space->Wake(PageAt(service.fault.fault.address), kPageBytes);
+  static void WakeFault(const Waiter& fault) {
+    (void)fault.mm->space->Wake(PageAt(fault.fault.address), kPageBytes);
   }
   static char* PageAt(char* at) {
     return at - reinterpret_cast<uintptr_t>(at) % kPageBytes;
   }
   // Who waits for pages of a region, wherever they are.
-  void WakePages(const Region& region, uint64_t page, uint64_t pages);
+  static void WakePages(const Region& region, uint64_t page, uint64_t pages);
   // SIGBUS on touch, as PoisonOrWake.
-  void PoisonPages(const Region& region, uint64_t page, uint64_t pages);
+  static void PoisonPages(const Region& region, uint64_t page, uint64_t pages);
   void RunTurns(Service* service);
   void CountLatency(const Waiter& fault);
   const FaultSize::Advice& Advise(Service* service) const;
@@ -305,11 +305,10 @@ class FaultPath {
   void DeclareLost(const Service& service, const absl::Status& why,
                    uint64_t pages);
   // SIGBUS on touch; where that cannot be had, another fault.
-  void PoisonOrWake(char* at, size_t bytes);
+  static void PoisonOrWake(AddressSpace* space, char* at, size_t bytes);
 
   Shared& shared_;
   Reclaim& reclaim_;
-  MapChanges& changes_;
   Forget forget_;
   Serving serving_;
   Waiters waiters_;

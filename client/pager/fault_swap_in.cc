@@ -89,8 +89,8 @@ bool FaultPath::CopyStagedLocked(Service* service, core::Folio* folio,
   }
   // A slice of the put may be out, so the pages stay where they are: COPY.
   const StageTimer timer(&shared_.counters.stages.install[order]);
-  const OpResult result = shared_.space->CopyIn(region->AddressOf(folio->index),
-                                                folio->staging, BytesOf(order));
+  const OpResult result = SpaceOf(*region).CopyIn(
+      region->AddressOf(folio->index), folio->staging, BytesOf(order));
   if (!InstalledLocked(service, folio, folio->staging, result,
                        /*adopt=*/false)) {
     if (service->partial) {
@@ -256,7 +256,7 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
       const OpResult result =
           order == kPmdOrder
               ? MoveBlockLocked(region, folio->index, read->bytes)
-              : shared_.space->CopyIn(home, read->bytes, BytesOf(order));
+              : SpaceOf(*region).CopyIn(home, read->bytes, BytesOf(order));
       left = LeftAfter(result);
       done = InstalledLocked(service, folio, read->bytes, result,
                              /*adopt=*/false);
@@ -340,7 +340,7 @@ void FaultPath::Abandon(Service* service, Read* read) {
   // Servers answer, so they may as well start anew, all at once.
   WakePages(*service->region, first, PagesOf(order));
   for (const Waiter& waiter : relied) {
-    (void)shared_.space->Wake(PageAt(waiter.fault.address), kPageBytes);
+    WakeFault(waiter);
   }
 }
 

@@ -92,8 +92,8 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
     if (!region->dead() && region->map().Get(service->page) == plan.word &&
         region->map().AllZeros(first, order) && region->IsWhole(first, order)) {
       const StageTimer timer(&shared_.counters.stages.install[order]);
-      const OpResult result = shared_.space->CopyIn(region->AddressOf(first),
-                                                    kZeros, BytesOf(order));
+      const OpResult result = SpaceOf(*region).CopyIn(region->AddressOf(first),
+                                                      kZeros, BytesOf(order));
       done = InstalledLocked(service, folio, kZeros, result,
                              MayAdoptLocked(region, first));
     }
@@ -135,8 +135,8 @@ bool FaultPath::ZerosInstalledLocked(Service* service, const Plan& plan,
     return true;
   }
   char* const home = region->AddressOf(folio->index);
-  changes_.AddLeftovers(home, home + BytesOf(folio->order));
-  (void)shared_.space->Wake(home, BytesOf(folio->order));
+  region->mm()->changes->AddLeftovers(home, home + BytesOf(folio->order));
+  (void)SpaceOf(*region).Wake(home, BytesOf(folio->order));
   return false;
 }
 

@@ -88,8 +88,9 @@ PageState StateOf(PageWord word) {
 
 }  // namespace
 
-Hints::Hints(Shared* shared, Reclaim* reclaim, FaultPath* faults)
+Hints::Hints(Shared* shared, const Mm* mm, Reclaim* reclaim, FaultPath* faults)
     : shared_(*shared),
+      mm_(*mm),
       reclaim_(*reclaim),
       prefetcher_(shared, [faults](Region* region, uint64_t page, uint64_t end,
                                    uint64_t* next) {
@@ -99,7 +100,7 @@ Hints::Hints(Shared* shared, Reclaim* reclaim, FaultPath* faults)
 absl::StatusOr<Hints::Range> Hints::RangeOf(Region* region, uint64_t offset,
                                             uint64_t bytes) const {
   Range range;
-  range.region = shared_.regions.Hold(region);
+  range.region = mm_.regions.Hold(region);
   if (range.region == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }
@@ -124,10 +125,10 @@ void Hints::AwaitMap(const Region* region) const {
   // Not IsChanging: whoever made a change goes on when it is read, which is
   // just before that is known.
   const auto is_settled = [this](const RegionTable::Piece& piece) {
-    return shared_.space->Settled(piece.start, piece.pages() * kPageBytes);
+    return mm_.space->Settled(piece.start, piece.pages() * kPageBytes);
   };
   for (;;) {
-    const auto pieces = shared_.regions.PiecesOf(region);
+    const auto pieces = mm_.regions.PiecesOf(region);
     if (std::all_of(pieces.begin(), pieces.end(), is_settled)) return;
     if (Now() >= until) return;
     std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -223,7 +224,7 @@ bool Hints::IsChangingLocked(Region* region, uint64_t first,
   while (first < end) {
     const uint64_t run = region->RunAt(first, end - first);
     const char* const at = region->AddressOf(first);
-    if (shared_.space->IsChanging(at, run * kPageBytes)) return true;
+    if (mm_.space->IsChanging(at, run * kPageBytes)) return true;
     first += run;
   }
   return false;
@@ -343,7 +344,7 @@ absl::Status Hints::DiscardBlock(Region* region, uint64_t first, uint64_t end,
   const uint64_t run = region->RunAt(first, end - first);
   // Under the lock, so no fault installs a page before all is forgotten.
   const OpResult zapped =
-      shared_.space->Zap(region->AddressOf(first), run * kPageBytes);
+      mm_.space->Zap(region->AddressOf(first), run * kPageBytes);
   if (zapped.error == EAGAIN) {
     return absl::UnavailableError("the program is changing the range's map");
   }

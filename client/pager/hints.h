@@ -36,7 +36,8 @@ enum class PageState : uint8_t {
 
 class Hints {
  public:
-  Hints(Shared* shared, Reclaim* reclaim, FaultPath* faults);
+  // `mm`: whose regions are meant.
+  Hints(Shared* shared, const Mm* mm, Reclaim* reclaim, FaultPath* faults);
   Hints(const Hints&) = delete;
   Hints& operator=(const Hints&) = delete;
 
@@ -119,6 +120,7 @@ class Hints {
   core::Folio* FolioOfLocked(Region* region, uint64_t page) const;
 
   Shared& shared_;
+  const Mm& mm_;
   Reclaim& reclaim_;
   Prefetcher prefetcher_;
 };

@@ -43,10 +43,10 @@ void MapChanges::Apply() {
 }
 
 void MapChanges::Applied(const MapEvent& change) {
-  shared_.space->Applied(change);
+  mm_.space->Applied(change);
   const auto bytes = static_cast<size_t>(change.end - change.start);
-  (void)shared_.space->Wake(change.start, bytes);
-  if (change.to != nullptr) (void)shared_.space->Wake(change.to, bytes);
+  (void)mm_.space->Wake(change.start, bytes);
+  if (change.to != nullptr) (void)mm_.space->Wake(change.to, bytes);
 }
 
 void MapChanges::Remove(const RegionTable::Piece& piece) {
@@ -67,7 +67,7 @@ void MapChanges::AddLeftovers(char* start, char* end) {
 
 void MapChanges::Unmap(const RegionTable::Piece& piece) {
   piece.region->SetCarved();
-  shared_.regions.Carve(piece.start, piece.end);
+  mm_.regions.Carve(piece.start, piece.end);
   forget_.Range(piece.region.get(), piece.page, piece.pages(),
                 PageWord(PageWord::Kind::kHole, 0));
 }
@@ -91,8 +91,7 @@ void MapChanges::AdoptLeftovers() {
       MutexLock lock(&mu_);
       if (!leftovers_.PopDue(now, &range)) return;
     }
-    for (const auto& piece :
-         shared_.regions.PiecesIn(range.first, range.second)) {
+    for (const auto& piece : mm_.regions.PiecesIn(range.first, range.second)) {
       AdoptIn(piece);
     }
   }
@@ -113,13 +112,13 @@ void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
 void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
   Region* const region = piece.region.get();
   // A discard that is under way, here or elsewhere: later.
-  if (!shared_.space->Settled(piece.start, piece.pages() * kPageBytes)) {
+  if (!mm_.space->Settled(piece.start, piece.pages() * kPageBytes)) {
     AddLeftovers(piece.start, piece.end);
     return;
   }
   const std::vector<AddressRange> later = LeftoversIn(piece.start, piece.end);
   const char* at = piece.start;
-  while ((at = shared_.space->FirstPresent(at, piece.end)) != piece.end) {
+  while ((at = mm_.space->FirstPresent(at, piece.end)) != piece.end) {
     const uint64_t page =
         piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
     const bool again = std::any_of(

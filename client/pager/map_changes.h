@@ -32,7 +32,7 @@
 #include <vector>
 
 #include "client/pager/forget.h"
-#include "client/pager/forks/forks.h"
+#include "client/pager/fork_sink.h"
 #include "client/pager/leftovers.h"
 #include "client/pager/map_events.h"
 #include "client/pager/shared.h"
@@ -44,8 +44,9 @@ namespace farswap::pager {
 
 class MapChanges {
  public:
-  MapChanges(Shared* shared, Forks* forks)
-      : shared_(*shared), forks_(*forks), forget_(shared) {}
+  // `mm`: the address space, which outlives this.
+  MapChanges(Shared* shared, Mm* mm, ForkSink* forks)
+      : shared_(*shared), mm_(*mm), forks_(*forks), forget_(shared) {}
   MapChanges(const MapChanges&) = delete;
   MapChanges& operator=(const MapChanges&) = delete;
 
@@ -132,7 +133,8 @@ class MapChanges {
   }
 
   Shared& shared_;
-  Forks& forks_;
+  Mm& mm_;
+  ForkSink& forks_;
   Forget forget_;
 
   Mutex apply_mu_;

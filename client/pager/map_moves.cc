@@ -87,13 +87,13 @@ void MapChanges::TakeInFork(const MapEvent& change) {
     held.push_back(From(h.change));
     if (IsMove(h.change)) held.push_back(To(h.change));
   }
-  forks_.Apply(change.child, held, [&] { shared_.space->Applied(change); });
+  forks_.Apply(change.child, held, [&] { mm_.space->Applied(change); });
 }
 
 void MapChanges::TakeInUnmap(const MapEvent& change) {
   Held later{change, {}};
   for (const auto& range : vacated_.Take(change.start, change.end)) {
-    const auto pieces = shared_.regions.PiecesIn(range.first, range.second);
+    const auto pieces = mm_.regions.PiecesIn(range.first, range.second);
     for (const auto& piece : pieces) Unmap(piece);
     for (const auto& rest : Without(range, pieces)) {
       // Of what has yet to be moved there.
@@ -105,7 +105,7 @@ void MapChanges::TakeInUnmap(const MapEvent& change) {
 }
 
 void MapChanges::Vacate(const AddressRange& from) {
-  const auto pieces = shared_.regions.PiecesIn(from.first, from.second);
+  const auto pieces = mm_.regions.PiecesIn(from.first, from.second);
   for (const auto& piece : pieces) vacated_.Add(piece.start, piece.end);
   for (const auto& rest : Without(from, pieces)) {
     if (IsToHeld(rest)) {
@@ -118,34 +118,31 @@ void MapChanges::Vacate(const AddressRange& from) {
 
 bool MapChanges::IsFree(const MapEvent& move) const {
   const AddressRange to = To(move);
-  return shared_.regions.PiecesIn(to.first, to.second).empty();
+  return mm_.regions.PiecesIn(to.first, to.second).empty();
 }
 
 bool MapChanges::IsOurs(const MapEvent& move) const {
   const AddressRange from = From(move);
-  return Without(from, shared_.regions.PiecesIn(from.first, from.second))
-      .empty();
+  return Without(from, mm_.regions.PiecesIn(from.first, from.second)).empty();
 }
 
 void MapChanges::Perform(const Held& held) {
   const MapEvent& change = held.change;
   switch (change.kind) {
     case MapEvent::Kind::kRemove:
-      for (const auto& piece :
-           shared_.regions.PiecesIn(change.start, change.end)) {
+      for (const auto& piece : mm_.regions.PiecesIn(change.start, change.end)) {
         Remove(piece);
       }
       break;
     case MapEvent::Kind::kUnmap:
       for (const auto& [start, end] : held.rest) {
-        for (const auto& piece : shared_.regions.PiecesIn(start, end)) {
+        for (const auto& piece : mm_.regions.PiecesIn(start, end)) {
           Unmap(piece);
         }
       }
       break;
     case MapEvent::Kind::kRemap:
-      for (const auto& piece :
-           shared_.regions.PiecesIn(change.start, change.end)) {
+      for (const auto& piece : mm_.regions.PiecesIn(change.start, change.end)) {
         Move(piece, change.to + (piece.start - change.start), held.unclear);
       }
       break;
@@ -158,7 +155,7 @@ void MapChanges::Perform(const Held& held) {
 void MapChanges::Move(const RegionTable::Piece& piece, char* to, bool lose) {
   Region* const region = piece.region.get();
   region->SetCarved();
-  shared_.regions.Carve(piece.start, piece.end);
+  mm_.regions.Carve(piece.start, piece.end);
   bool discarded = false;
   ForEachBlockIn(piece.page, piece.pages(), [&](uint64_t page, uint64_t pages) {
     MutexLock lock(shared_.LockOf(region, page));
@@ -169,7 +166,7 @@ void MapChanges::Move(const RegionTable::Piece& piece, char* to, bool lose) {
     region->map().SetTable(block, true);
     discarded |= region->map().GetBlock(block).discarded();
   });
-  shared_.regions.Place(
+  mm_.regions.Place(
       {to, to + (piece.end - piece.start), piece.region, piece.page});
   if (discarded) AddLeftovers(to, to + (piece.end - piece.start));
 }
@@ -235,7 +232,7 @@ size_t MapChanges::PickHeld() const {
 
 void MapChanges::PerformAll(size_t untold) {
   if (held_.empty()) return;
-  if (!shared_.space->IsAllRead(held_.size() + untold)) return;
+  if (!mm_.space->IsAllRead(held_.size() + untold)) return;
   PerformReady();
   while (!held_.empty()) {
     size_t pick = PickHeld();
@@ -243,7 +240,7 @@ void MapChanges::PerformAll(size_t untold) {
       // What is in its way went without a word.
       pick = 0;
       const AddressRange to = To(held_[pick].change);
-      for (const auto& piece : shared_.regions.PiecesIn(to.first, to.second)) {
+      for (const auto& piece : mm_.regions.PiecesIn(to.first, to.second)) {
         Unmap(piece);
       }
       held_[pick].unclear |= IsMove(held_[pick].change);

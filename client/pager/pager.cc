@@ -25,9 +25,10 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
   if (!uffd.ok()) return uffd.status();
   uffd_ = std::move(*uffd);
   if (wrap) wrapped_ = wrap(uffd_.get());
-  shared_.space = wrap ? wrapped_.get() : uffd_.get();
+  mm_->space = uffd_.get();
+  if (wrap) mm_->space = wrapped_.get();
   absl::StatusOr<std::unique_ptr<Staging>> staging = Staging::Create(
-      options.staging_bytes, shared_.space,
+      options.staging_bytes, mm_->space,
       [&](char* at, size_t bytes) { return uffd_->Register(at, bytes); });
   if (!staging.ok()) return staging.status();
   shared_.staging = std::move(*staging);
@@ -35,13 +36,16 @@ absl::Status Pager::Impl::Init(const PagerOptions& options,
                          shared_.staging->registered_bytes());
   shared_.fault_deadline = options.fault_deadline;
   shared_.transport = std::move(transport);
-  forks_ = std::make_unique<Forks>(&shared_);
-  changes_ = std::make_unique<MapChanges>(&shared_, forks_.get());
-  reclaim_ = std::make_unique<Reclaim>(&shared_, changes_.get(), forks_.get());
-  faults_ =
-      std::make_unique<FaultPath>(&shared_, reclaim_.get(), changes_.get());
-  hints_ = std::make_unique<Hints>(&shared_, reclaim_.get(), faults_.get());
-  workers_ = std::make_unique<Workers>(uffd_.get(), this);
+  forks_ = std::make_unique<Forks>(&shared_, mm_.get());
+  changes_ = std::make_unique<MapChanges>(&shared_, mm_.get(), forks_.get());
+  mm_->changes = changes_.get();
+  reclaim_ = std::make_unique<Reclaim>(&shared_, [this] { DoChores(); });
+  faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
+  hints_ = std::make_unique<Hints>(&shared_, mm_.get(), reclaim_.get(),
+                                   faults_.get());
+  source_ = std::make_unique<Source>(uffd_.get());
+  workers_ = std::make_unique<Workers>(
+      source_.get(), uffd_->forks() ? uffd_.get() : nullptr, this);
   transport_tids_ = shared_.transport->ThreadIds();
   absl::Status started = reclaim_->Start();
   if (started.ok()) started = faults_->ahead().Start();
@@ -70,7 +74,15 @@ void Pager::Impl::Shutdown() {
                           shared_.staging->registered_bytes());
 }
 
-void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
+void Pager::Impl::DoChores() {
+  // What was held, and nobody has asked for since.
+  changes_->Apply();
+  changes_->AdoptLeftovers();
+  forks_->Reap();
+}
+
+void Pager::Impl::Serve(const Message& message, SteadyTime read_at) {
+  const Fault& fault = *message.fault;
   const int tid = static_cast<int>(fault.tid);
   const bool own = workers_->IsWorker(fault.tid) || tid == reclaim_->tid() ||
                    faults_->ahead().IsOwn(tid) || tid == hints_->tid() ||
@@ -78,7 +90,7 @@ void Pager::Impl::Serve(const Fault& fault, SteadyTime read_at) {
   if ((own && !uffd_->MayFault(fault.tid)) ||
       shared_.staging->Holds(fault.address))
     DieOfOwnFault(fault);
-  faults_->Serve(fault, read_at);
+  faults_->Serve(mm_, fault, read_at);
 }
 
 void Pager::Impl::PrepareFork(int* socket) {

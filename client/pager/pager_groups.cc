@@ -43,7 +43,7 @@ absl::Status Pager::Impl::DestroyGroup(Group* group) {
   if (FindGroup(group) == nullptr) {
     return absl::InvalidArgumentError("there is no such group");
   }
-  if (shared_.regions.HasGroup(group)) {
+  if (mm_->regions.HasGroup(group)) {
     return absl::FailedPreconditionError("a region of the group is left");
   }
   MutexLock lock(&mu_);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,6 +16,7 @@
 #include "client/pager/forks/forks.h"
 #include "client/pager/hints.h"
 #include "client/pager/map_changes.h"
+#include "client/pager/message_source.h"
 #include "client/pager/pager.h"
 #include "client/pager/reclaim.h"
 #include "client/pager/shared.h"
@@ -47,9 +49,26 @@ class Pager::Impl final : public Workers::Handler {
   void CheckInvariants() const;
 
  private:
-  void Serve(const Fault& fault, SteadyTime read_at) override;
-  void QueueChange(const MapEvent& change) override { changes_->Queue(change); }
-  void ApplyChanges() override { changes_->Apply(); }
+  // Reads this process's userfaultfd.
+  class Source final : public MessageSource {
+   public:
+    explicit Source(Uffd* uffd) : uffd_(*uffd) {}
+    int fd() const override { return uffd_.fd(); }
+    std::optional<Message> Next(const WaitSet& set) override {
+      return uffd_.Next(set);
+    }
+
+   private:
+    Uffd& uffd_;
+  };
+
+  void Serve(const Message& message, SteadyTime read_at) override;
+  void QueueChange(const Message& message) override {
+    changes_->Queue(message.change);
+  }
+  void ApplyChanges(const Message&) override { changes_->Apply(); }
+  // The background's, beside reclaim.
+  void DoChores();
   [[noreturn]] void DieOfOwnFault(const Fault& fault) const;
   std::shared_ptr<Group> FindGroup(const Group* group);
   std::shared_ptr<Group> FindGroupLocked(const Group* group)
@@ -60,11 +79,13 @@ class Pager::Impl final : public Workers::Handler {
   std::unique_ptr<Uffd> uffd_;
   std::unique_ptr<AddressSpace> wrapped_;  // Null unless a test asked.
   Shared shared_;
+  std::shared_ptr<Mm> mm_ = std::make_shared<Mm>(&shared_.graves);
   std::unique_ptr<Forks> forks_;
   std::unique_ptr<MapChanges> changes_;
   std::unique_ptr<Reclaim> reclaim_;
   std::unique_ptr<FaultPath> faults_;
   std::unique_ptr<Hints> hints_;
+  std::unique_ptr<Source> source_;
   std::unique_ptr<Workers> workers_;
   std::vector<int> transport_tids_;
 

@@ -39,8 +39,8 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
   }
   // The addresses may be some that the program has just unmapped.
   const SteadyTime until = std::chrono::steady_clock::now() + kVacateWait;
-  while (!shared_.regions.PiecesIn(at, at + bytes).empty() ||
-         !shared_.space->Settled(at, bytes)) {
+  while (!mm_->regions.PiecesIn(at, at + bytes).empty() ||
+         !mm_->space->Settled(at, bytes)) {
     if (std::chrono::steady_clock::now() > until) {
       munmap(at, bytes);
       return absl::UnavailableError("the region's addresses are not free yet");
@@ -49,12 +49,12 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
     changes_->Apply();
   }
   // Found before it faults.
-  Region* const region =
-      shared_.regions.Add(std::make_unique<Region>(at, bytes, owner, options));
+  Region* const region = mm_->regions.Add(
+      std::make_unique<Region>(mm_, at, bytes, owner, options));
   const absl::Status status = uffd_->Register(at, bytes);
   if (!status.ok()) {
     std::vector<RegionTable::Piece> pieces;
-    shared_.regions.Remove(region, &pieces);
+    mm_->regions.Remove(region, &pieces);
     munmap(at, bytes);
     return status;
   }
@@ -65,13 +65,13 @@ absl::StatusOr<Region*> Pager::Impl::CreateRegion(
 
 bool Pager::Impl::IsSettled(const Region* region) const {
   return absl::c_all_of(
-      shared_.regions.PiecesOf(region), [this](const auto& piece) {
-        return shared_.space->Settled(piece.start, piece.pages() * kPageBytes);
+      mm_->regions.PiecesOf(region), [this](const auto& piece) {
+        return mm_->space->Settled(piece.start, piece.pages() * kPageBytes);
       });
 }
 
 absl::Status Pager::Impl::DestroyRegion(Region* region) {
-  if (shared_.regions.Hold(region) == nullptr) {
+  if (mm_->regions.Hold(region) == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }
   // What the program did to it before is done first, wherever it is.
@@ -81,7 +81,7 @@ absl::Status Pager::Impl::DestroyRegion(Region* region) {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   std::vector<RegionTable::Piece> pieces;
-  const std::shared_ptr<Region> dead = shared_.regions.Remove(region, &pieces);
+  const std::shared_ptr<Region> dead = mm_->regions.Remove(region, &pieces);
   if (dead == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }
@@ -91,8 +91,8 @@ absl::Status Pager::Impl::DestroyRegion(Region* region) {
   reclaim_->DropKeptOf(dead.get());
   // The memory first, then its charge.
   for (const RegionTable::Piece& piece : pieces) {
-    shared_.space->Unmap(piece.start,
-                         static_cast<size_t>(piece.end - piece.start));
+    mm_->space->Unmap(piece.start,
+                      static_cast<size_t>(piece.end - piece.start));
   }
   Forget forget(&shared_);
   dead->map().ForEachBlock([&](uint64_t block) {
@@ -103,7 +103,7 @@ absl::Status Pager::Impl::DestroyRegion(Region* region) {
 }
 
 absl::StatusOr<uint64_t> Pager::Impl::PageOut(Region* region) {
-  const std::shared_ptr<Region> keep = shared_.regions.Hold(region);
+  const std::shared_ptr<Region> keep = mm_->regions.Hold(region);
   if (keep == nullptr) {
     return absl::InvalidArgumentError("there is no such region");
   }

@@ -32,10 +32,9 @@ bool IsNearLimits(const core::MemoryGroup& group) {
 
 }  // namespace
 
-Reclaim::Reclaim(Shared* shared, MapChanges* changes, Forks* forks)
+Reclaim::Reclaim(Shared* shared, std::function<void()> chores)
     : shared_(*shared),
-      changes_(*changes),
-      forks_(*forks),
+      chores_(std::move(chores)),
       clusters_(shared),
       take_out_(
           shared, &clusters_, [this] { Progress(); }, [this] { Kick(); }) {}
@@ -173,13 +172,10 @@ void Reclaim::Run() {
 
 void Reclaim::Background() {
   ReclaimGroups();
-  // What was held, and nobody has asked for since.
-  changes_.Apply();
-  changes_.AdoptLeftovers();
+  chores_();
   take_out_.RehomeAll();
   clusters_.Balance();
-  forks_.Reap();
-  shared_.regions.Reap(&shared_.grace);
+  shared_.graves.Reap(&shared_.grace);
 }
 
 void Reclaim::ReclaimGroups() {

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -17,7 +18,6 @@
 #include "absl/status/status.h"
 #include "client/core/memory_group.h"
 #include "client/pager/cluster_supply.h"
-#include "client/pager/map_changes.h"
 #include "client/pager/shared.h"
 #include "client/pager/take_out.h"
 #include "common/mutex.h"
@@ -26,7 +26,9 @@ namespace farswap::pager {
 
 class Reclaim {
  public:
-  Reclaim(Shared* shared, MapChanges* changes, Forks* forks);
+  // `chores`: what else the background thread is to do, after each reclaim and
+  // at least once a second.
+  Reclaim(Shared* shared, std::function<void()> chores);
   ~Reclaim();
   Reclaim(const Reclaim&) = delete;
   Reclaim& operator=(const Reclaim&) = delete;
@@ -87,8 +89,7 @@ class Reclaim {
   core::Folio* Isolate(Region* region, uint64_t page, uint64_t* pages);
 
   Shared& shared_;
-  MapChanges& changes_;
-  Forks& forks_;
+  const std::function<void()> chores_;
   ClusterSupply clusters_;
   TakeOut take_out_;
   std::atomic<int> tid_{0};

@@ -51,19 +51,12 @@ void Region::Move(uint64_t page, uint64_t pages, char* to) {
   moved_.store(true, std::memory_order_release);
 }
 
-RegionTable::~RegionTable() {
-  // Each region's deleter uses dead_, which is destroyed first.
-  pieces_.clear();
-  regions_.clear();
-}
-
 Region* RegionTable::Add(std::unique_ptr<Region> region) {
   char* const start = region->address();
   char* const end = start + region->length();
-  const std::shared_ptr<Region> shared(region.release(), [this](Region* r) {
-    MutexLock lock(&dead_mu_);
-    dead_.emplace_back(r);
-  });
+  RegionGraves* const graves = &graves_;
+  const std::shared_ptr<Region> shared(
+      region.release(), [graves](Region* r) { graves->Bury(r); });
   std::unique_lock lock(mu_);
   const auto at =
       std::partition_point(pieces_.begin(), pieces_.end(),
@@ -183,11 +176,16 @@ bool RegionTable::HasGroup(const core::MemoryGroup* group) const {
                      [&](const auto& r) { return r->group() == group; });
 }
 
-void RegionTable::Reap(Grace* grace) {
+void RegionGraves::Bury(Region* region) {
+  MutexLock lock(&mu_);
+  dead_.emplace_back(region);
+}
+
+void RegionGraves::Reap(Grace* grace) {
   if (!grace->Drained()) return;
   draining_.clear();
   {
-    MutexLock lock(&dead_mu_);
+    MutexLock lock(&mu_);
     draining_.swap(dead_);
   }
   grace->Flip();

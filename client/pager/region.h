@@ -31,6 +31,8 @@ namespace farswap::pager {
 // deadline, for what may come back; what is known to be lost is poisoned.
 enum class FailPolicy { kPoison, kAbort, kWait };
 
+struct Mm;
+
 struct RegionOptions {
   uint64_t bytes = 0;  // Rounded up to 2 MiB.
   FailPolicy fail_policy = FailPolicy::kPoison;
@@ -42,9 +44,11 @@ struct RegionOptions {
 // itself.
 class Region : public std::enable_shared_from_this<Region> {
  public:
-  Region(char* address, uint64_t bytes,
+  // `mm`: where it is; null only if nothing is to be done there.
+  Region(std::shared_ptr<Mm> mm, char* address, uint64_t bytes,
          std::shared_ptr<core::MemoryGroup> group, const RegionOptions& options)
-      : address_(address),
+      : mm_(std::move(mm)),
+        address_(address),
         bytes_(bytes),
         group_(std::move(group)),
         options_(options),
@@ -52,6 +56,7 @@ class Region : public std::enable_shared_from_this<Region> {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
+  const std::shared_ptr<Mm>& mm() const { return mm_; }
   // Where it was made.
   char* address() const { return address_; }
   uint64_t length() const { return bytes_; }
@@ -106,6 +111,7 @@ class Region : public std::enable_shared_from_this<Region> {
   // The extent of that page, after it was made to begin there.
   size_t CutAt(uint64_t page);
 
+  const std::shared_ptr<Mm> mm_;
   char* const address_;
   const uint64_t bytes_;
   const std::shared_ptr<core::MemoryGroup> group_;
@@ -143,10 +149,15 @@ class BlockLocks {
   std::array<Mutex, kStripes> locks_;
 };
 
+class RegionGraves;
+
+// The regions of one address space, and where they are.
+//
 // Thread-safe. A region found stays valid while its pointer is held, and its
-// object after that until Reap: folios name their region by a bare pointer.
+// object after that until it is reaped (RegionGraves).
 class RegionTable {
  public:
+  explicit RegionTable(RegionGraves* graves) : graves_(*graves) {}
   // A range of addresses of one region: its pages from `page` on, in a row.
   struct Piece {
     char* start = nullptr;
@@ -165,8 +176,6 @@ class RegionTable {
       return {first, std::min(to, end), region, page + skipped};
     }
   };
-
-  ~RegionTable();
 
   // Adds a region, as one piece.
   Region* Add(std::unique_ptr<Region> region);
@@ -195,19 +204,33 @@ class RegionTable {
   // Whether a region of that group is left.
   bool HasGroup(const core::MemoryGroup* group) const;
 
-  // Frees the objects of regions that were removed and let go of, once nobody
-  // can hold a folio of theirs. For one thread.
-  void Reap(Grace* grace);
-
  private:
   // std::shared_mutex: every fault reads the table, and it changes seldom.
   const Piece* FindPiece(const char* at) const;
 
+  RegionGraves& graves_;
   mutable std::shared_mutex mu_;
   std::vector<Piece> pieces_;  // By address; none overlap.
   std::vector<std::shared_ptr<Region>> regions_;
-  Mutex dead_mu_;
-  std::vector<std::unique_ptr<Region>> dead_ ABSL_GUARDED_BY(dead_mu_);
+};
+
+// Objects of regions that were removed and let go of: folios name their region
+// by a bare pointer.
+//
+// Thread-safe; Reap is for one thread.
+class RegionGraves {
+ public:
+  RegionGraves() = default;
+  RegionGraves(const RegionGraves&) = delete;
+  RegionGraves& operator=(const RegionGraves&) = delete;
+
+  void Bury(Region* region);
+  // Frees them, once nobody can hold a folio of theirs.
+  void Reap(Grace* grace);
+
+ private:
+  Mutex mu_;
+  std::vector<std::unique_ptr<Region>> dead_ ABSL_GUARDED_BY(mu_);
   // Dead when the generation that is draining was closed. Reap's.
   std::vector<std::unique_ptr<Region>> draining_;
 };

@@ -14,26 +14,28 @@
 
 namespace farswap::pager {
 
+struct Mm;
+
 class Serving {
  public:
   // False: the same fault of the same thread is being served already, and who
   // serves it hears of this one by Leave.
-  bool Enter(uint32_t tid, const char* page) {
+  bool Enter(const Mm* mm, uint32_t tid, const char* page) {
     MutexLock lock(&mu_);
-    const auto it = FindLocked(tid, page);
+    const auto it = FindLocked(mm, tid, page);
     if (it != faults_.end()) {
       it->again = true;
       return false;
     }
-    faults_.push_back({tid, page, false});
+    faults_.push_back({mm, tid, page, false});
     return true;
   }
 
   // True: it was raised again meanwhile. It may have been raised after it was
   // answered, so the thread is to be woken once more.
-  [[nodiscard]] bool Leave(uint32_t tid, const char* page) {
+  [[nodiscard]] bool Leave(const Mm* mm, uint32_t tid, const char* page) {
     MutexLock lock(&mu_);
-    const auto it = FindLocked(tid, page);
+    const auto it = FindLocked(mm, tid, page);
     const bool again = it->again;
     *it = faults_.back();
     faults_.pop_back();
@@ -42,15 +44,17 @@ class Serving {
 
  private:
   struct Entry {
+    const Mm* mm;
     uint32_t tid;
     const char* page;
     bool again;
   };
   // As many as there are workers at most, and mostly one or two.
-  std::vector<Entry>::iterator FindLocked(uint32_t tid, const char* page)
+  std::vector<Entry>::iterator FindLocked(const Mm* mm, uint32_t tid,
+                                          const char* page)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return std::find_if(faults_.begin(), faults_.end(), [&](const Entry& e) {
-      return e.tid == tid && e.page == page;
+      return e.mm == mm && e.tid == tid && e.page == page;
     });
   }
 

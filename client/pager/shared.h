@@ -1,4 +1,5 @@
-// What the fault path and reclaim share: the collaborators of one pager.
+// What the fault path and reclaim share: the collaborators of one pager, which
+// may be that of several address spaces.
 #ifndef FARSWAP_CLIENT_PAGER_SHARED_H_
 #define FARSWAP_CLIENT_PAGER_SHARED_H_
 
@@ -8,9 +9,9 @@
 
 #include "client/core/folio.h"
 #include "client/core/swap_space.h"
-#include "client/pager/address_space.h"
 #include "client/pager/counters.h"
 #include "client/pager/grace.h"
+#include "client/pager/mm.h"
 #include "client/pager/region.h"
 #include "client/pager/staging.h"
 #include "client/remote/transport.h"
@@ -35,12 +36,11 @@ struct Shared {
   // Constant after construction; each protects itself.
   std::chrono::milliseconds fault_deadline{60000};
   std::unique_ptr<remote::Transport> transport;
-  AddressSpace* space = nullptr;
   std::unique_ptr<Staging> staging;
 
   core::FolioArena folios;
   core::SwapSpace swap{&folios};
-  RegionTable regions;
+  RegionGraves graves;  // Of all address spaces.
   BlockLocks locks;
   Counters counters;
   // A fork was told, ever: pages may be shared with a child.

@@ -1,19 +1,45 @@
 #include "client/pager/staging.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "client/pager/mapping.h"
+#include "common/log_raw.h"
 #include "common/units.h"
 
 namespace farswap::pager {
 
+namespace {
+
+// While an event of the program's is unread the kernel refuses to fill a page,
+// and the reader never waits; memory may take longer.
+constexpr std::chrono::seconds kFillWait{60};
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Staging>> Staging::Create(
     size_t bytes, AddressSpace* space,
     const std::function<absl::Status(char*, size_t)>& register_range) {
+  auto staging = Map(bytes, space);
+  if (!staging.ok()) return staging;
+  const absl::Status status =
+      register_range((*staging)->registered(), (*staging)->registered_bytes());
+  if (!status.ok()) return status;
+  return staging;
+}
+
+absl::StatusOr<std::unique_ptr<Staging>> Staging::CreatePlain(size_t bytes) {
+  return Map(bytes, nullptr);
+}
+
+absl::StatusOr<std::unique_ptr<Staging>> Staging::Map(size_t bytes,
+                                                      AddressSpace* space) {
   if (bytes < kMinBytes || bytes % kPmdBytes != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("staging of ", bytes,
@@ -33,9 +59,6 @@ absl::StatusOr<std::unique_ptr<Staging>> Staging::Create(
   if (capture == nullptr || nursery == nullptr) {
     return absl::ResourceExhaustedError("no address space for staging");
   }
-  const absl::Status status =
-      register_range(capture, capture_blocks * kPmdBytes);
-  if (!status.ok()) return status;
   return staging;
 }
 
@@ -94,7 +117,7 @@ char* Staging::GetEmptyBlock(SteadyTime until) {
   // A private range of ours: nothing can be mapped over it, so the zap has no
   // race. What is given out as empty is: a page there has just been moved there
   // (AddressSpace::MoveOut).
-  if (!filled || space_->Zap(At(*block), kPmdBytes).ok()) return At(*block);
+  if (!filled || Zap(At(*block))) return At(*block);
   MutexLock lock(&mu_);
   blocks_[*block].state = State::kStale;
   return nullptr;
@@ -144,8 +167,30 @@ void Staging::PutSmall(char* buffer, uint32_t pages) {
   Empty(index);
 }
 
+bool Staging::Zap(char* block) {
+  return space_ == nullptr || space_->Zap(block, kPmdBytes).ok();
+}
+
+void Staging::Fill(char* page) {
+  static const char zeros[kPageBytes] = {};
+  if (space_ == nullptr) {
+    std::memset(page, 0, kPageBytes);
+    return;
+  }
+  const SteadyTime until = std::chrono::steady_clock::now() + kFillWait;
+  for (;;) {
+    const OpResult filled = space_->CopyIn(page, zeros, kPageBytes);
+    if (filled.ok() || filled.error == EEXIST) return;
+    const bool passes = filled.error == EAGAIN || filled.error == ENOMEM;
+    if (!passes || std::chrono::steady_clock::now() > until) {
+      DieRaw("staging cannot be filled: errno %d", filled.error);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
 void Staging::Empty(size_t block) {
-  const bool zapped = space_->Zap(At(block), kPmdBytes).ok();
+  const bool zapped = Zap(At(block));
   MutexLock lock(&mu_);
   blocks_[block] = Block();
   if (!zapped) blocks_[block].state = State::kStale;

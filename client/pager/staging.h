@@ -51,6 +51,9 @@ class Staging {
   static absl::StatusOr<std::unique_ptr<Staging>> Create(
       size_t bytes, AddressSpace* space,
       const std::function<absl::Status(char*, size_t)>& register_range);
+  // Of plain memory: its buffers keep their pages, and nothing is moved there
+  // or away.
+  static absl::StatusOr<std::unique_ptr<Staging>> CreatePlain(size_t bytes);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -62,6 +65,9 @@ class Staging {
   // Nobody needs the bytes any more. `filled`: of order 9, and one 2 MiB page
   // is there. Otherwise the pages, if any, are dropped.
   void Put(char* buffer, int order, bool filled);
+  // A page of a buffer that is not there yet becomes zeros. Dies if it cannot
+  // be had for long.
+  void Fill(char* page);
 
   // --- receive ---
   struct Filled {
@@ -98,6 +104,9 @@ class Staging {
 
   Staging(char* capture, size_t capture_blocks, char* nursery,
           size_t nursery_blocks, AddressSpace* space);
+  static absl::StatusOr<std::unique_ptr<Staging>> Map(size_t bytes,
+                                                      AddressSpace* space);
+  bool Zap(char* block);
 
   char* GetEmptyBlock(SteadyTime until);
   char* GetSmall(uint32_t pages, SteadyTime until);
@@ -115,6 +124,7 @@ class Staging {
   const size_t capture_blocks_;
   char* const nursery_;
   const size_t nursery_blocks_;
+  // Of the registered mapping; null: it is plain memory.
   AddressSpace* const space_;
 
   mutable Mutex mu_;

@@ -65,9 +65,10 @@ TakeOut::Step TakeOut::Run(core::Folio* folio, SteadyTime until,
 bool TakeOut::Unshare(const core::Folio* folio) {
   char* const at = RegionOf(folio)->AddressOf(folio->index);
   const size_t bytes = BytesOf(folio->order);
-  if (shared_.space->FirstAbsent(at, at + bytes) != at + bytes) return false;
+  AddressSpace& space = SpaceOf(*RegionOf(folio));
+  if (space.FirstAbsent(at, at + bytes) != at + bytes) return false;
   shared_.counters.takeout_unshared.Add();
-  if (!shared_.space->Unshare(at, bytes).ok()) return false;
+  if (!space.Unshare(at, bytes).ok()) return false;
   // A 2 MiB page that was shared has become small ones.
   MutexLock lock(shared_.LockOf(RegionOf(folio), folio->index));
   RegionOf(folio)->map().SetTable(folio->index / kPagesPerPmd, true);
@@ -176,7 +177,7 @@ TakeOut::Captured TakeOut::CaptureLocked(Region* region, core::Folio* folio,
   // there is no moment at which a fault could find neither.
   shared_.swap.FolioDupSwap(folio);
   region->map().Set(folio->index, folio->order, PageWord::Swap(folio->entry));
-  const OpResult moved = shared_.space->MoveOut(
+  const OpResult moved = SpaceOf(*region).MoveOut(
       staging, region->AddressOf(folio->index), BytesOf(folio->order));
   if (!moved.ok()) {
     const PageMap& map = region->map();
@@ -214,8 +215,8 @@ void TakeOut::CapturedLocked(core::Folio* folio, char* staging,
 
 bool TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
                           OpResult moved, bool new_slots) {
-  const auto stay =
-      PutBack(region->AddressOf(folio->index), staging, moved.done);
+  const auto stay = PutBack(&SpaceOf(*region), region->AddressOf(folio->index),
+                            staging, moved.done);
   if (stay.any()) {
     StayCaptured(region, folio, staging, stay);
     return false;
@@ -234,28 +235,27 @@ bool TakeOut::UndoCapture(Region* region, core::Folio* folio, char* staging,
   return true;
 }
 
-std::bitset<kPagesPerPmd> TakeOut::PutBack(char* home, char* staging,
-                                           size_t bytes) {
+std::bitset<kPagesPerPmd> TakeOut::PutBack(AddressSpace* space, char* home,
+                                           char* staging, size_t bytes) {
   std::bitset<kPagesPerPmd> stay;
   const SteadyTime until = std::chrono::steady_clock::now() + kPutBackWait;
   size_t step = bytes;  // All of the rest, or a page.
   for (size_t at = 0; at < bytes; step = std::min(step, bytes - at)) {
-    OpResult back = shared_.space->MoveIn(home + at, staging + at, step);
+    OpResult back = space->MoveIn(home + at, staging + at, step);
     at += back.done;
     if (back.ok()) continue;
     if (step > kPageBytes) {
       step = kPageBytes;
       continue;
     }
-    if (back.error == EAGAIN &&
-        shared_.space->GiveForked(home + at, staging + at)) {
+    if (back.error == EAGAIN && space->GiveForked(home + at, staging + at)) {
       continue;
     }
-    if (shared_.space->IsChanging(home + at, kPageBytes)) {
+    if (space->IsChanging(home + at, kPageBytes)) {
       // The new place of what moves is known once that is applied: the slot
       // keeps it. What was discarded or unmapped goes with the staging. Asked
       // in this order: a move that is read in between is no discard.
-      if (shared_.space->IsMoving(home + at, kPageBytes)) {
+      if (space->IsMoving(home + at, kPageBytes)) {
         stay.set(at / kPageBytes);
       }
       at += kPageBytes;
@@ -263,7 +263,7 @@ std::bitset<kPagesPerPmd> TakeOut::PutBack(char* home, char* staging,
     }
     // Protected or locked meanwhile: a copy does.
     if (back.error == EINVAL || back.error == EBUSY) {
-      back = shared_.space->CopyIn(home + at, staging + at, kPageBytes);
+      back = space->CopyIn(home + at, staging + at, kPageBytes);
       at += back.done;
       if (back.ok()) continue;
     }

@@ -78,10 +78,9 @@ class TakeOut {
   void RehomeAll();
 
  private:
-  // How long pages that could not all be taken are tried to be put back, and
-  // staging to be filled: while an event of the program's is unread the kernel
-  // refuses it, and the reader never waits; memory for page tables may take
-  // longer.
+  // How long pages that could not all be taken are tried to be put back: while
+  // an event of the program's is unread the kernel refuses it, and the reader
+  // never waits; memory for page tables may take longer.
   static constexpr std::chrono::seconds kPutBackWait{60};
 
   class WriteBack;
@@ -117,13 +116,12 @@ class TakeOut {
                    OpResult moved, bool new_slots);
   // Puts back what a capture that failed had moved. Returns which pages stay
   // in staging, as the program has moved their place away meanwhile.
-  std::bitset<kPagesPerPmd> PutBack(char* home, char* staging, size_t bytes);
+  static std::bitset<kPagesPerPmd> PutBack(AddressSpace* space, char* home,
+                                           char* staging, size_t bytes);
   // Of a folio only those pages were captured, and go on: the others are
   // mapped, as folios of one page.
   void StayCaptured(Region* region, core::Folio* folio, char* staging,
                     const std::bitset<kPagesPerPmd>& pages);
-  // Staging holds a page of zeros there, unless one is there.
-  void FillStaging(char* page);
   // Accounts for pages that were captured.
   void CapturedLocked(core::Folio* folio, char* staging, uint64_t pages);
 

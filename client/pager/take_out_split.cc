@@ -22,23 +22,9 @@ void TakeOut::StayCaptured(Region* region, core::Folio* folio, char* staging,
     folio->group->LruAdd(page, /*active=*/false);
     shared_.swap.PutEntries(folio->entry + i, 1, folio->group);
     // What is hashed and put is the folio, whole.
-    FillStaging(staging + i * kPageBytes);
+    shared_.staging->Fill(staging + i * kPageBytes);
   }
   CapturedLocked(folio, staging, pages.count());
-}
-
-void TakeOut::FillStaging(char* page) {
-  static const char zeros[kPageBytes] = {};
-  const SteadyTime until = std::chrono::steady_clock::now() + kPutBackWait;
-  for (;;) {
-    const OpResult filled = shared_.space->CopyIn(page, zeros, kPageBytes);
-    if (filled.ok() || filled.error == EEXIST) return;
-    const bool passes = filled.error == EAGAIN || filled.error == ENOMEM;
-    if (!passes || std::chrono::steady_clock::now() > until) {
-      DieRaw("staging cannot be filled: errno %d", filled.error);
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-  }
 }
 
 TakeOut::Step TakeOut::RunParts(core::Folio* folio, SteadyTime until,

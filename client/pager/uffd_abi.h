@@ -41,6 +41,13 @@ inline int Ioctl(int fd, uint64_t request, void* arg) {
   return ioctl(fd, request, arg) == 0 ? 0 : errno;
 }
 
+// Whether there is an event that nobody has read yet. The kernel looks for one
+// before it looks at the range, of which there is none here.
+inline bool HasUnreadEvent(int uffd) {
+  uffdio_zeropage nothing{};
+  return Ioctl(uffd, UFFDIO_ZEROPAGE, &nothing) == EAGAIN;
+}
+
 // Of reading a fork, whose descriptor needs a place.
 inline bool IsNoDescriptor(int error) {
   return error == EMFILE || error == ENFILE;

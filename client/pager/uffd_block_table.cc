@@ -1,11 +1,10 @@
 #include "client/pager/uffd_block_table.h"
 
 #include <errno.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "client/pager/mapping.h"
+#include "client/pager/uffd_abi.h"
 
 // Linux 5.7; glibc has it from 2.32 on, with _GNU_SOURCE.
 #ifndef MREMAP_DONTUNMAP
@@ -47,13 +46,6 @@ void BlockTable::TakeScratchBack() {
   if (!ResetScratch(/*over=*/false)) scratch_ = nullptr;
 }
 
-// The kernel looks for unread events before it looks at the range, of which
-// there is none here.
-bool BlockTable::HasUnread() const {
-  uffdio_zeropage nothing{};
-  return ioctl(uffd_, UFFDIO_ZEROPAGE, &nothing) != 0 && errno == EAGAIN;
-}
-
 OpResult BlockTable::Drop(char* block) {
   // The move would unlock a locked mapping, all of it. This does nothing where
   // no page is, and is refused for locked memory.
@@ -62,7 +54,7 @@ OpResult BlockTable::Drop(char* block) {
   if (scratch_ == nullptr) return {ENOMEM, 0};
   {
     const MapEvents::Sleeper sleeper(&events_, block, kPmdBytes);
-    if (sleeper.refused() || HasUnread()) return {EAGAIN, 0};
+    if (sleeper.refused() || HasUnreadEvent(uffd_)) return {EAGAIN, 0};
     const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     if (mremap(block, kPmdBytes, kPmdBytes, flags, scratch_.load()) ==
         MAP_FAILED) {

@@ -48,8 +48,6 @@ class BlockTable {
   // (several mappings), ENOMEM (also once and for all: the scratch is lost).
   // Then nothing has changed.
   OpResult Drop(char* block);
-  // Whether the kernel has an event of the program's that nobody has read yet.
-  bool HasUnread() const;
   // Where tables go to, for tests; null once it is lost.
   char* scratch();
 

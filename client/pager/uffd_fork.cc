@@ -61,7 +61,7 @@ void Sort(const std::vector<Told>& told, size_t certain,
 }  // namespace
 
 bool Uffd::Inherit(char* at, size_t bytes) {
-  return forks_ && madvise(at, bytes, MADV_DOFORK) == 0;
+  return forks() && madvise(at, bytes, MADV_DOFORK) == 0;
 }
 
 void Uffd::BeginFork() {
@@ -72,7 +72,7 @@ void Uffd::BeginFork() {
 
 void Uffd::ReadRaw() {
   for (;;) {
-    if (forking_.Read(fd_.get())) continue;
+    if (forking_.Read(fd())) continue;
     if (!IsNoDescriptor(errno)) return;
     if (spare_fd_ < 0) {
       // Somebody was faster. The forking thread waits for one.
@@ -89,7 +89,7 @@ void Uffd::ReadRaw() {
 // was read just now counts until he has woken.
 void Uffd::NoteCertain() {
   for (int turn = 0; turn < kWakeTurns && !forking_.has_fork(); ++turn) {
-    if (!tables_.HasUnread()) {
+    if (!HasUnread()) {
       certain_ = forking_.count();
       return;
     }
@@ -113,7 +113,7 @@ Uffd::Forking Uffd::EndFork() {
   const auto until = std::chrono::steady_clock::now() + kSettleWait;
   do {
     ReadRaw();
-    forking.settled = !tables_.HasUnread();
+    forking.settled = !HasUnread();
   } while (!forking.settled && std::chrono::steady_clock::now() < until);
   if (spare_fd_ < 0) spare_fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
   std::vector<Told> told;
@@ -149,15 +149,6 @@ bool Uffd::MayFault(uint32_t tid) const {
   MutexLock lock(&unsharers_mu_);
   return std::find(unsharers_.begin(), unsharers_.end(), tid) !=
          unsharers_.end();
-}
-
-bool Uffd::GiveForked(char* to, const char* from) {
-  return events_.any() && events_.Except(to, kPageBytes, [&](int child) {
-    // It has the page already, as a rule: EEXIST. Gone (ESRCH), it lacks none.
-    uffdio_copy arg{U64(to), U64(from), kPageBytes, 0, 0};
-    const int error = Ioctl(child, UFFDIO_COPY, &arg);
-    return error == 0 || error == EEXIST || error == ESRCH;
-  });
 }
 
 }  // namespace farswap::pager

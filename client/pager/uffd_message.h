@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -18,10 +19,14 @@ struct Fault {
   bool write = false;
 };
 
-// One of the two.
+struct Mm;
+
+// A fault, or a change.
 struct Message {
   std::optional<Fault> fault;
   MapEvent change;
+  // Whose it is, if the source has several.
+  std::shared_ptr<Mm> mm;
 };
 
 // Reads a message of a userfaultfd that does not block. Nullopt: there is none

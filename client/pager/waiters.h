@@ -10,9 +10,11 @@
 #define FARSWAP_CLIENT_PAGER_WAITERS_H_
 
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "client/core/folio.h"
+#include "client/pager/mm.h"
 #include "client/pager/staging.h"
 #include "client/pager/uffd.h"
 #include "common/mutex.h"
@@ -20,6 +22,7 @@
 namespace farswap::pager {
 
 struct Waiter {
+  std::shared_ptr<Mm> mm;  // Where it waits.
   Fault fault;
   SteadyTime start;      // When the fault was read.
   bool overdue = false;  // Counted as waiting past its deadline.
@@ -32,7 +35,8 @@ class Waiters {
   void Add(core::FolioId folio, const Waiter& waiter) {
     MutexLock lock(&mu_);
     for (const Waiting& w : waiting_) {
-      if (w.folio == folio && w.waiter.fault.tid == waiter.fault.tid &&
+      if (w.folio == folio && w.waiter.mm == waiter.mm &&
+          w.waiter.fault.tid == waiter.fault.tid &&
           w.waiter.fault.address == waiter.fault.address) {
         return;
       }

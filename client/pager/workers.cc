@@ -10,18 +10,19 @@
 
 namespace farswap::pager {
 
-Workers::Workers(Uffd* uffd, Handler* handler)
-    : uffd_(uffd),
+Workers::Workers(MessageSource* source, Uffd* forking, Handler* handler)
+    : source_(source),
+      forking_uffd_(forking),
       handler_(handler),
       drain_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       yield_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       fork_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       told_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      worker_wait_({uffd->fd(), drain_fd_, yield_fd_}),
-      spare_wait_({uffd->fd(), stop_fd_, yield_fd_}),
+      worker_wait_({source->fd(), drain_fd_, yield_fd_}),
+      spare_wait_({source->fd(), stop_fd_, yield_fd_}),
       begin_wait_({fork_fd_, stop_fd_}),
-      fork_wait_({uffd->fd(), told_fd_}) {}
+      fork_wait_({source->fd(), told_fd_}) {}
 
 Workers::~Workers() {
   Stop();
@@ -106,8 +107,8 @@ bool Workers::AddThread(bool spare) {
 void Workers::RunWorker() {
   while (const std::optional<Work> work = Take()) {
     Leave();
-    if (work->fault) handler_->Serve(*work->fault, work->read_at);
-    handler_->ApplyChanges();
+    if (work->message.fault) handler_->Serve(work->message, work->read_at);
+    handler_->ApplyChanges(work->message);
     Return();
   }
 }
@@ -135,7 +136,7 @@ std::optional<Workers::Work> Workers::Take() {
       }
       if (draining_) return std::nullopt;
       if (!backlog_.empty()) {
-        const Work work = backlog_.front();
+        Work work = std::move(backlog_.front());
         backlog_.pop_front();
         if (!IsTakenLocked()) turn_.Signal();  // That turn is another one's.
         return work;
@@ -143,21 +144,21 @@ std::optional<Workers::Work> Workers::Take() {
       reading_ = true;
     }
     // None: it ends, or gave its turn to a fork.
-    const std::optional<Work> work = Read(worker_wait_, /*keep=*/false);
+    std::optional<Work> work = Read(worker_wait_, /*keep=*/false);
     if (work) return work;
   }
 }
 
 std::optional<Workers::Work> Workers::Read(const WaitSet& set, bool keep) {
-  const std::optional<Message> message = uffd_->Next(set);
+  std::optional<Message> message = source_->Next(set);
   if (!message) {
     MutexLock lock(&mu_);
     reading_ = false;
     PassOnLocked();
     return std::nullopt;
   }
-  if (!message->fault) handler_->QueueChange(message->change);
-  const Work work{message->fault, std::chrono::steady_clock::now()};
+  if (!message->fault) handler_->QueueChange(*message);
+  Work work{*std::move(message), std::chrono::steady_clock::now()};
   MutexLock lock(&mu_);
   reading_ = false;
   if (keep) backlog_.push_back(work);
@@ -190,7 +191,7 @@ void Workers::GiveTurn(std::vector<Work> read) {
 }
 
 bool Workers::StartForkReader() {
-  if (!uffd_->forks()) return true;
+  if (forking_uffd_ == nullptr) return true;
   fork_reader_ = StartThread("farswap-fork", [this] { RunForkReader(); });
   return fork_reader_.has_value();
 }
@@ -202,7 +203,7 @@ void Workers::RunForkReader() {
     if ((ready & 1) == 0) return;
     eventfd_t begun;
     eventfd_read(fork_fd_, &begun);
-    uffd_->ReadThroughFork(fork_wait_);
+    forking_uffd_->ReadThroughFork(fork_wait_);
     fork_read_.store(true);
     fork_read_.notify_one();
   }
@@ -210,7 +211,7 @@ void Workers::RunForkReader() {
 
 void Workers::BeginFork() {
   TakeTurn();
-  uffd_->BeginFork();
+  forking_uffd_->BeginFork();
   fork_read_.store(false);
   eventfd_write(fork_fd_, 1);
 }
@@ -221,16 +222,18 @@ void Workers::EndFork(
   fork_read_.wait(false);
   eventfd_t over;
   eventfd_read(told_fd_, &over);
-  const Uffd::Forking forking = uffd_->EndFork();
+  const Uffd::Forking forking = forking_uffd_->EndFork();
   told(forking);
   const SteadyTime now = std::chrono::steady_clock::now();
   std::vector<Work> faults;
-  for (const Fault& fault : forking.faults) faults.push_back({fault, now});
-  for (const MapEvent& change : forking.changes) handler_->QueueChange(change);
-  for (const MapEvent& fork : forking.forks) handler_->QueueChange(fork);
-  for (const MapEvent& change : forking.later) handler_->QueueChange(change);
+  for (const Fault& fault : forking.faults) faults.push_back({{fault}, now});
+  for (const auto& changes : {forking.changes, forking.forks, forking.later}) {
+    for (const MapEvent& change : changes) {
+      handler_->QueueChange({std::nullopt, change});
+    }
+  }
   GiveTurn(std::move(faults));
-  handler_->ApplyChanges();
+  handler_->ApplyChanges(Message());
 }
 
 void Workers::Leave() {

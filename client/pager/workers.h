@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/pager/message_source.h"
 #include "client/pager/staging.h"
 #include "client/pager/uffd.h"
 #include "client/pager/wait_set.h"
@@ -43,15 +44,18 @@ class Workers {
   class Handler {
    public:
     virtual ~Handler() = default;
-    // May wait for servers.
-    virtual void Serve(const Fault& fault, SteadyTime read_at) = 0;
-    // In the order of reading, by one thread at a time. Takes no block lock.
-    virtual void QueueChange(const MapEvent& change) = 0;
-    // Applies what is queued.
-    virtual void ApplyChanges() = 0;
+    // A fault. May wait for servers.
+    virtual void Serve(const Message& message, SteadyTime read_at) = 0;
+    // A change. In the order of reading, by one thread at a time. Takes no
+    // block lock.
+    virtual void QueueChange(const Message& message) = 0;
+    // Applies what is queued, of the address space of that message.
+    virtual void ApplyChanges(const Message& message) = 0;
   };
 
-  Workers(Uffd* uffd, Handler* handler);
+  // `forking`: the userfaultfd of this process, if it is what is read, and
+  // forks are told; else null.
+  Workers(MessageSource* source, Uffd* forking, Handler* handler);
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -81,9 +85,9 @@ class Workers {
   // Two processors fault at once, and each fault's worker is mostly waiting.
   static constexpr size_t kStartWorkers = 4;
 
-  // A fault to be served, or none: changes are queued.
+  // A fault to be served; or a change, which is queued.
   struct Work {
-    std::optional<Fault> fault;
+    Message message;
     SteadyTime read_at;
   };
 
@@ -110,14 +114,15 @@ class Workers {
   // Lets the next one read.
   void PassOnLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  Uffd* const uffd_;
+  MessageSource* const source_;
+  Uffd* const forking_uffd_;
   Handler* const handler_;
   const int drain_fd_;  // Readable: workers read no more.
   const int stop_fd_;   // Readable: nor does the spare one.
   const int yield_fd_;  // Readable: who reads gives the turn back.
   const int fork_fd_;   // Readable: a fork begins.
   const int told_fd_;   // Readable: it is over.
-  // The userfaultfd's, and of these what ends the wait for it.
+  // The source's, and of these what ends the wait for it.
   const WaitSet worker_wait_;
   const WaitSet spare_wait_;
   const WaitSet begin_wait_;  // For a fork, or the end.

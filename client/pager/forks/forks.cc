@@ -40,7 +40,7 @@ std::vector<RegionTable::Piece> Without(
 
 }  // namespace
 
-Forks::Forks(Shared* shared) : shared_(*shared) {
+Forks::Forks(Shared* shared, const Mm* mm) : shared_(*shared), mm_(*mm) {
   MutexLock lock(&mu_);
   (void)MakePair(&spare_);
 }
@@ -111,7 +111,7 @@ void Forks::Fill(ForkedChild* child, const ForkWindow& window,
     unclear.emplace_back(change.to, change.to + (change.end - change.start));
     hidden.push_back(unclear.back());
   }
-  for (const auto& piece : shared_.regions.All()) {
+  for (const auto& piece : mm_.regions.All()) {
     for (const auto& part : Without(piece, hidden)) child->AddPiece(part);
   }
   // A raw clone is refused. It waits for nobody, so nothing is left waiting.
@@ -135,7 +135,7 @@ void Forks::Apply(int uffd, const std::vector<AddressRange>& held,
   auto child = std::make_unique<ForkedChild>(&shared_, uffd);
   Fill(child.get(), window, held);
   copied();
-  for (char* const page : shared_.space->TakeLacked(uffd)) child->Lose(page);
+  for (char* const page : mm_.space->TakeLacked(uffd)) child->Lose(page);
   OwnFd socket;
   if (window.children.size() == 1) socket = TakeExpected();
   if (!socket.valid() || children() >= kMaxChildren) {

@@ -29,6 +29,7 @@
 #include <memory>
 #include <vector>
 
+#include "client/pager/fork_sink.h"
 #include "client/pager/forks/forked_child.h"
 #include "client/pager/map_events.h"
 #include "client/pager/own_fd.h"
@@ -46,14 +47,15 @@ struct ForkWindow {
   bool settled = false;
 };
 
-class Forks {
+class Forks final : public ForkSink {
  public:
   // Each has a thread, a descriptor or two and a copy of the page maps.
   static constexpr size_t kMaxChildren = 64;
 
-  explicit Forks(Shared* shared);
+  // `mm`: whose forks.
+  Forks(Shared* shared, const Mm* mm);
   // REQUIRES: Stop.
-  ~Forks();
+  ~Forks() override;
   Forks(const Forks&) = delete;
   Forks& operator=(const Forks&) = delete;
 
@@ -65,12 +67,8 @@ class Forks {
   // The fork was applied, or there was none.
   void Done();
 
-  // A fork was told; takes over its userfaultfd. `held`: what nobody knows the
-  // pages of. `copied` is called once the page maps are; until then the
-  // descriptor is open, and operations on far memory are to be refused
-  // (MapEvents). Takes block locks.
   void Apply(int uffd, const std::vector<AddressRange>& held,
-             const std::function<void()>& copied);
+             const std::function<void()>& copied) override;
 
   // Frees what children that are gone have left. For the background.
   void Reap();
@@ -89,6 +87,7 @@ class Forks {
   size_t children() const;
 
   Shared& shared_;
+  const Mm& mm_;
   mutable Mutex mu_;
   // For when the system has none left.
   std::array<OwnFd, 2> spare_ ABSL_GUARDED_BY(mu_);

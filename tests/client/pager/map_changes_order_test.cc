@@ -54,16 +54,24 @@ constexpr uint64_t kB = 0x20000;
 constexpr uint64_t kY = 0x30000;
 constexpr uint64_t kW = 0x40000;
 
+class NoForks final : public ForkSink {
+ public:
+  void Apply(int, const std::vector<AddressRange>&,
+             const std::function<void()>&) override {
+    FAIL() << "there is no fork";
+  }
+};
+
 class MapOrderTest : public testing::Test {
  protected:
-  MapOrderTest() : forks_(&shared_), changes_(&shared_, &forks_) {
-    shared_.space = &space_;
+  MapOrderTest() : changes_(&shared_, mm_.get(), &forks_) {
+    mm_->space = &space_;
     a_ = AddRegion(kA);
     b_ = AddRegion(kB);
   }
   Region* AddRegion(uint64_t at) {
-    return shared_.regions.Add(std::make_unique<Region>(
-        At(at), kPages * kPageBytes, group_, RegionOptions{}));
+    return mm_->regions.Add(std::make_unique<Region>(
+        mm_, At(at), kPages * kPageBytes, group_, RegionOptions{}));
   }
   void Tell(Kind kind, uint64_t start, uint64_t pages, char* to = nullptr) {
     ++space_.told;
@@ -84,13 +92,13 @@ class MapOrderTest : public testing::Test {
   // Whether page `page` of the region is at `at`, both ways.
   void ExpectAt(const Region* region, uint64_t page, uint64_t at) {
     uint64_t found = 0;
-    EXPECT_EQ(shared_.regions.Find(At(at), &found).get(), region);
+    EXPECT_EQ(mm_->regions.Find(At(at), &found).get(), region);
     EXPECT_EQ(found, page);
     EXPECT_EQ(region->AddressOf(page), At(at));
   }
   void ExpectNobodyAt(uint64_t at) {
     uint64_t page = 0;
-    EXPECT_EQ(shared_.regions.Find(At(at), &page), nullptr);
+    EXPECT_EQ(mm_->regions.Find(At(at), &page), nullptr);
   }
   static PageWord::Kind KindOf(Region* region, uint64_t page) {
     return region->map().Get(page).kind();
@@ -98,7 +106,8 @@ class MapOrderTest : public testing::Test {
 
   SilentSpace space_;
   Shared shared_;
-  Forks forks_;
+  std::shared_ptr<Mm> mm_ = std::make_shared<Mm>(&shared_.graves);
+  NoForks forks_;
   MapChanges changes_;
   std::shared_ptr<core::MemoryGroup> group_ =
       std::make_shared<core::MemoryGroup>(&shared_.folios, 1024);
@@ -192,8 +201,8 @@ TEST_F(MapOrderTest, WhatCannotBeKnownIsLost) {
   EXPECT_GE(shared_.counters.pages_lost.Get(), 2 * kPages);
   ExpectNobodyAt(kA);
   uint64_t page = 0;
-  EXPECT_NE(shared_.regions.Find(At(kW), &page), nullptr);
-  EXPECT_NE(shared_.regions.Find(At(kY), &page), nullptr);
+  EXPECT_NE(mm_->regions.Find(At(kW), &page), nullptr);
+  EXPECT_NE(mm_->regions.Find(At(kY), &page), nullptr);
 }
 
 TEST_F(MapOrderTest, WhatAMoveLeftIsUnmappedOnce) {

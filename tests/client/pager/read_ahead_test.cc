@@ -17,8 +17,8 @@ class ReadAheadTest : public testing::Test {
   void SetUp() override { ASSERT_TRUE(ahead_.Start().ok()); }
 
   static std::shared_ptr<Region> MakeRegion(uint64_t blocks) {
-    return std::make_shared<Region>(nullptr, blocks * kPmdBytes, nullptr,
-                                    RegionOptions());
+    return std::make_shared<Region>(nullptr, nullptr, blocks * kPmdBytes,
+                                    nullptr, RegionOptions());
   }
   std::set<uint64_t> read() {
     MutexLock lock(&mu_);
