@@ -1,8 +1,8 @@
 // The seam between the pager and a program's page tables: how bytes come in,
 // how they are taken out, and what is proven about a page.
 //
-// Implementations: Uffd (this process), and tests' one that injects errors
-// (tests/client/pager/faulty_address_space.h).
+// Implementations: Uffd (this process), UffdProcess (another one), and tests'
+// one that injects errors (tests/client/pager/faulty_address_space.h).
 //
 // Ranges are page-aligned and stay inside one region, or inside one staging
 // mapping. An operation that did part of its work says how much: it is
@@ -82,6 +82,13 @@ class AddressSpace {
   virtual const char* FirstPresent(const char* at, const char* end) = 0;
   // The first that is not, or `end`.
   virtual const char* FirstAbsent(const char* at, const char* end) = 0;
+  // The first page that is there and in another process too, since a fork; or
+  // `end`.
+  virtual const char* FirstShared(const char* at, const char* end) {
+    return end;
+  }
+  // Whether the program has ended: nothing of it is to be saved.
+  virtual bool IsGone() { return false; }
   // Whether the 2 MiB at `at` are mapped by one PMD entry.
   virtual bool IsHuge(const char* at) = 0;
   // Whether the program has changed its map in the range, and the page map is

@@ -49,7 +49,7 @@ void FaultPath::Fail(Service* service, const absl::Status& why, Read* read) {
   {
     MutexLock lock(shared_.LockOf(service->region, service->page));
     if (read != nullptr) DetachLocked(read, service->again);
-    lost = LoseLocked(service, why);
+    if (!SpaceOf(*service->region).IsGone()) lost = LoseLocked(service, why);
   }
   if (read != nullptr) Release(service, read);
   if (lost == 0) return;

@@ -196,6 +196,15 @@ void FaultPath::PlanCached(Service* service, core::Folio* folio, Mutex* held,
     plan->kind = Kind::kBusy;
     return;
   }
+  if (folio->mapped) {
+    // A clean copy of another address space's page, which this one owns as
+    // well, since a fork: that goes on without it.
+    if (folio->has_swap && !folio->writeback) {
+      shared_.swap.SwapCacheDelFolio(folio, /*age=*/0);
+    }
+    plan->kind = Kind::kBusy;
+    return;
+  }
   plan->kind = folio->reading ? Kind::kReading : Kind::kStaged;
   plan->orders = 1u << folio->order;
   if (folio->reading) {

@@ -254,11 +254,6 @@ class FaultPath {
   // Gives back what it held.
   void Release(Service* service, Read* read);
 
-  // What a MoveIn of a block that ended so left behind.
-  static Staging::Left LeftAfter(OpResult moved) {
-    if (moved.ok()) return Staging::Left::kNone;
-    return moved.done > 0 ? Staging::Left::kSome : Staging::Left::kAll;
-  }
   // Whether the folio's pages are in place after an install that ended with
   // `result`; mends what can be mended. Sets the error if it is hopeless.
   // `adopt`: zeros, and what is present already may stay.
@@ -273,9 +268,11 @@ class FaultPath {
                   size_t done, bool adopt);
   // Those pages are lost, once the folio is mapped.
   void LoseRefusedLocked(Service* service, core::Folio* folio);
-  // Zeros of a discarded block: what is present there is as good.
+  // Zeros of a discarded block: what is present there is as good; or of memory
+  // that was found: what is there is the program's.
   static bool MayAdoptLocked(Region* region, uint64_t page) {
-    return region->map().GetBlock(page / kPagesPerPmd).discarded();
+    return region->found() ||
+           region->map().GetBlock(page / kPagesPerPmd).discarded();
   }
   // Moves a filled 2 MiB page in, after dropping what would split it.
   OpResult MoveBlockLocked(Region* region, uint64_t page, char* block);

@@ -257,7 +257,7 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
           order == kPmdOrder
               ? MoveBlockLocked(region, folio->index, read->bytes)
               : SpaceOf(*region).CopyIn(home, read->bytes, BytesOf(order));
-      left = LeftAfter(result);
+      left = shared_.staging->LeftAfter(result);
       done = InstalledLocked(service, folio, read->bytes, result,
                              /*adopt=*/false);
     }
@@ -283,7 +283,11 @@ FaultPath::Turn FaultPath::Install(Service* service, Read* read) {
   if (order == kPmdOrder) {
     shared_.staging->PutReceived(read->bytes, left);
   }
-  for (const Waiter& waiter : served) CountLatency(waiter);
+  for (const Waiter& waiter : served) {
+    CountLatency(waiter);
+    // It has its own copy to get, now or later.
+    if (waiter.mm != region->mm()) WakeFault(waiter);
+  }
   // Of smaller ones, who waits is no step of a stream: it will go past.
   if (service->ahead && order == kPmdOrder && !served.empty()) {
     shared_.counters.swap_ra_hit.Add();

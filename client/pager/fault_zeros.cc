@@ -64,7 +64,7 @@ FaultPath::Turn FaultPath::ZeroFillBlock(Service* service, const Plan& plan,
     if (holds) {
       const StageTimer timer(&shared_.counters.stages.install[kPmdOrder]);
       const OpResult result = MoveBlockLocked(region, first, block);
-      left = LeftAfter(result);
+      left = shared_.staging->LeftAfter(result);
       done = InstalledLocked(service, folio, block, result,
                              MayAdoptLocked(region, first));
     }

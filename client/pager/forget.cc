@@ -10,8 +10,13 @@ void Forget::Range(Region* region, uint64_t page, uint64_t pages,
   while (page < end) {
     const uint64_t next =
         std::min(end, AlignDown(page, kPagesPerPmd) + kPagesPerPmd);
+    const uint64_t pages = next - page;
     MutexLock lock(shared_.LockOf(region, page));
-    RangeLocked(region, page, next - page, word);
+    // Of what was found most may be address space that nobody ever touched.
+    const bool untouched =
+        region->found() && pages == kPagesPerPmd &&
+        region->map().GetBlock(page / kPagesPerPmd) == PageWord();
+    if (!untouched) RangeLocked(region, page, pages, word);
     page = next;
   }
 }

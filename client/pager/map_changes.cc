@@ -72,15 +72,19 @@ void MapChanges::Unmap(const RegionTable::Piece& piece) {
                 PageWord(PageWord::Kind::kHole, 0));
 }
 
-void MapChanges::AdoptLocked(Region* region, uint64_t page) {
+void MapChanges::AdoptLocked(Region* region, uint64_t page, int order) {
   core::MemoryGroup* const group = region->group();
-  core::Folio* const folio = shared_.folios.Allocate(0, group, region, page);
+  core::Folio* const folio =
+      shared_.folios.Allocate(order, group, region, page);
   if (folio == nullptr) return;  // It stays, not accounted for.
-  group->ForceCharge(1);
+  group->ForceCharge(PagesOf(order));
   folio->mapped = true;
-  region->map().Set(page, 0, PageWord::Folio(folio->id));
+  region->map().Set(page, order, PageWord::Folio(folio->id));
   group->LruAdd(folio, /*active=*/false);
-  shared_.counters.resident_pages.Add(1);
+  shared_.counters.resident_pages.Add(PagesOf(order));
+  // The program may have freed it (MADV_FREE) before it was found, and then the
+  // kernel drops it without a word.
+  if (region->found()) region->map().SetDiscarded(page / kPagesPerPmd);
 }
 
 void MapChanges::AdoptLeftovers() {
@@ -99,14 +103,24 @@ void MapChanges::AdoptLeftovers() {
 
 void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
   Region* const region = piece.region.get();
-  ForEachBlockIn(piece.page, piece.pages(), [&](uint64_t page, uint64_t pages) {
-    MutexLock lock(shared_.LockOf(region, page));
+  const char* at = piece.start;
+  // What is empty is passed over in one step, however large it is.
+  while ((at = mm_.space->FirstPresent(at, piece.end)) != piece.end) {
+    const uint64_t found =
+        piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
+    const uint64_t page = std::max(piece.page, AlignDown(found, kPagesPerPmd));
+    const uint64_t next =
+        std::min(piece.page + piece.pages(),
+                 AlignDown(found, kPagesPerPmd) + kPagesPerPmd);
     char* const start = piece.start + (page - piece.page) * kPageBytes;
-    const bool there =
-        region->AddressOf(page) == start && region->RunAt(page, pages) == pages;
+    char* const end = start + (next - page) * kPageBytes;
+    at = end;
+    MutexLock lock(shared_.LockOf(region, page));
+    const bool there = region->AddressOf(page) == start &&
+                       region->RunAt(page, next - page) == next - page;
     if (region->dead() || !there) return;  // Or it moved.
-    AdoptBlockLocked({start, start + pages * kPageBytes, piece.region, page});
-  });
+    AdoptBlockLocked({start, end, piece.region, page});
+  }
 }
 
 void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
@@ -124,9 +138,37 @@ void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
     const bool again = std::any_of(
         later.begin(), later.end(),
         [&](const AddressRange& r) { return r.first <= at && at < r.second; });
-    if (!again && region->map().Get(page).is_zeros()) AdoptLocked(region, page);
-    at += kPageBytes;
+    int order = 0;
+    if (!again && region->map().Get(page).is_zeros()) {
+      if (mm_.space->FirstShared(at, at + kPageBytes) == at) {
+        // It is paid for by who it is shared with, until it is not.
+        char* const shared = piece.start + (at - piece.start);
+        AddLeftovers(shared, shared + kPageBytes);
+      } else {
+        if (later.empty()) order = OrderAtLocked(region, page, at, piece.end);
+        AdoptLocked(region, page, order);
+      }
+    }
+    at += BytesOf(order);
   }
+}
+
+int MapChanges::OrderAtLocked(Region* region, uint64_t page, const char* at,
+                              const char* end) {
+  for (const int order : {kPmdOrder, kPartOrder}) {
+    const char* const last = at + BytesOf(order);
+    if (page % PagesOf(order) == 0 && last <= end &&
+        region->map().AllZeros(page, order) && region->IsWhole(page, order) &&
+        mm_.space->FirstAbsent(at, last) == last &&
+        mm_.space->FirstShared(at, last) == last) {
+      return order;
+    }
+  }
+  return 0;
+}
+
+void MapChanges::Adopt(char* start, char* end) {
+  for (const auto& piece : mm_.regions.PiecesIn(start, end)) AdoptIn(piece);
 }
 
 std::vector<AddressRange> MapChanges::LeftoversIn(const char* start,

@@ -64,6 +64,8 @@ class MapChanges {
   // Something in the range is there, or may be, that the page map takes for
   // absent zeros: it is looked at in a second.
   void AddLeftovers(char* start, char* end);
+  // Makes folios of what is there, now: of memory that was found.
+  void Adopt(char* start, char* end);
 
  private:
   // A change that waits for another one.
@@ -117,8 +119,12 @@ class MapChanges {
   void AdoptBlockLocked(const RegionTable::Piece& piece);
   // Those that overlap the range.
   std::vector<AddressRange> LeftoversIn(const char* start, const char* end);
-  // Makes a folio of a present page. REQUIRES: the block's lock.
-  void AdoptLocked(Region* region, uint64_t page);
+  // The order of the folio that the present page there can be of, with those
+  // next to it up to `end`, all of which are there and nothing is known of.
+  int OrderAtLocked(Region* region, uint64_t page, const char* at,
+                    const char* end);
+  // Makes a folio of present pages. REQUIRES: the block's lock.
+  void AdoptLocked(Region* region, uint64_t page, int order);
 
   // Calls `run(page, pages)` for what each block has of the range.
   template <typename Run>

@@ -9,9 +9,9 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
-#include "client/pager/forget.h"
 #include "client/pager/mapping.h"
 #include "client/pager/pager_impl.h"
+#include "client/pager/region_end.h"
 
 namespace farswap::pager {
 namespace {
@@ -80,25 +80,13 @@ absl::Status Pager::Impl::DestroyRegion(Region* region) {
     changes_->Apply();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
-  std::vector<RegionTable::Piece> pieces;
-  const std::shared_ptr<Region> dead = mm_->regions.Remove(region, &pieces);
-  if (dead == nullptr) {
-    return absl::InvalidArgumentError("there is no such region");
-  }
-  // Nobody finds it any more, and who found it before sees that it is dead.
-  dead->Kill();
-  shared_.locks.Barrier();
-  reclaim_->DropKeptOf(dead.get());
-  // The memory first, then its charge.
-  for (const RegionTable::Piece& piece : pieces) {
-    mm_->space->Unmap(piece.start,
-                      static_cast<size_t>(piece.end - piece.start));
-  }
-  Forget forget(&shared_);
-  dead->map().ForEachBlock([&](uint64_t block) {
-    if (block >= dead->blocks()) return;
-    forget.Range(dead.get(), block * kPagesPerPmd, kPagesPerPmd, PageWord());
-  });
+  const bool ended = EndRegion(
+      &shared_, reclaim_.get(), region,
+      [this](const RegionTable::Piece& piece) {
+        mm_->space->Unmap(piece.start,
+                          static_cast<size_t>(piece.end - piece.start));
+      });
+  if (!ended) return absl::InvalidArgumentError("there is no such region");
   return absl::OkStatus();
 }
 

@@ -25,6 +25,16 @@ char* Region::AddressOfMoved(uint64_t page, uint64_t* run) const {
   return extent.at + (page - extent.page) * kPageBytes;
 }
 
+bool Region::IsHome(uint64_t page, uint64_t pages) const {
+  if (!moved_.load(std::memory_order_acquire)) return true;
+  for (const uint64_t end = page + pages; page < end;) {
+    uint64_t run = end - page;
+    if (AddressOfMoved(page, &run) != HomeOf(page)) return false;
+    page += run;
+  }
+  return true;
+}
+
 size_t Region::CutAt(uint64_t page) {
   const auto at =
       std::partition_point(extents_.begin(), extents_.end(),
@@ -51,19 +61,20 @@ void Region::Move(uint64_t page, uint64_t pages, char* to) {
   moved_.store(true, std::memory_order_release);
 }
 
-Region* RegionTable::Add(std::unique_ptr<Region> region) {
-  char* const start = region->address();
-  char* const end = start + region->length();
+std::shared_ptr<Region> RegionTable::AddEmpty(std::unique_ptr<Region> region) {
   RegionGraves* const graves = &graves_;
-  const std::shared_ptr<Region> shared(
-      region.release(), [graves](Region* r) { graves->Bury(r); });
+  std::shared_ptr<Region> shared(region.release(),
+                                 [graves](Region* r) { graves->Bury(r); });
   std::unique_lock lock(mu_);
-  const auto at =
-      std::partition_point(pieces_.begin(), pieces_.end(),
-                           [&](const Piece& p) { return p.start < start; });
-  pieces_.insert(at, {start, end, shared, 0});
   regions_.push_back(shared);
-  return shared.get();
+  return shared;
+}
+
+Region* RegionTable::Add(std::unique_ptr<Region> region) {
+  const std::shared_ptr<Region> added = AddEmpty(std::move(region));
+  char* const start = added->address();
+  Place({start, start + added->length(), added, 0});
+  return added.get();
 }
 
 std::shared_ptr<Region> RegionTable::Remove(const Region* region,
@@ -132,6 +143,11 @@ std::vector<RegionTable::Piece> RegionTable::All() const {
   return pieces_;
 }
 
+std::vector<std::shared_ptr<Region>> RegionTable::Regions() const {
+  std::shared_lock lock(mu_);
+  return regions_;
+}
+
 bool RegionTable::empty() const {
   std::shared_lock lock(mu_);
   return pieces_.empty();
@@ -164,10 +180,39 @@ void RegionTable::Place(Piece piece) {
   std::unique_lock lock(mu_);
   const auto it = std::find(regions_.begin(), regions_.end(), piece.region);
   if (it == regions_.end()) return;
-  const auto at = std::partition_point(
+  auto at = std::partition_point(
       pieces_.begin(), pieces_.end(),
       [&](const Piece& p) { return p.start < piece.start; });
-  pieces_.insert(at, std::move(piece));
+  // One that goes on where another ends is one with it: there are as many as
+  // there are gaps.
+  if (at != pieces_.end() && piece.IsBefore(*at)) {
+    piece.end = at->end;
+    at = pieces_.erase(at);
+  }
+  if (at != pieces_.begin() && (at - 1)->IsBefore(piece)) {
+    (at - 1)->end = piece.end;
+  } else {
+    pieces_.insert(at, std::move(piece));
+  }
+}
+
+// What of the piece is in none of the ranges.
+std::vector<RegionTable::Piece> Without(
+    const RegionTable::Piece& piece, const std::vector<AddressRange>& ranges) {
+  std::vector<RegionTable::Piece> rest = {piece};
+  for (const auto& [start, end] : ranges) {
+    std::vector<RegionTable::Piece> left;
+    for (const RegionTable::Piece& p : rest) {
+      if (p.start < std::min(start, p.end)) {
+        left.push_back(p.In(p.start, std::min(start, p.end)));
+      }
+      if (std::max(end, p.start) < p.end) {
+        left.push_back(p.In(std::max(end, p.start), p.end));
+      }
+    }
+    rest = std::move(left);
+  }
+  return rest;
 }
 
 bool RegionTable::HasGroup(const core::MemoryGroup* group) const {

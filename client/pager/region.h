@@ -22,6 +22,7 @@
 #include "client/pager/fault_size.h"
 #include "client/pager/grace.h"
 #include "client/pager/page_map.h"
+#include "client/pager/vacated.h"
 #include "common/mutex.h"
 #include "common/units.h"
 
@@ -38,6 +39,9 @@ struct RegionOptions {
   FailPolicy fail_policy = FailPolicy::kPoison;
   // First touches give 2 MiB where the whole block is untouched.
   bool huge = true;
+  // It is memory that the program had before: what is not known to be anything
+  // else may be there already.
+  bool found = false;
 };
 
 // Thread-safe: constant, but for the page map (block locks) and what protects
@@ -65,6 +69,7 @@ class Region : public std::enable_shared_from_this<Region> {
   std::shared_ptr<core::MemoryGroup> shared_group() const { return group_; }
   FailPolicy fail_policy() const { return options_.fail_policy; }
   bool huge() const { return options_.huge; }
+  bool found() const { return options_.found; }
 
   // Where the page is. It stays there as long as its block's lock is held.
   char* AddressOf(uint64_t page) const {
@@ -85,6 +90,8 @@ class Region : public std::enable_shared_from_this<Region> {
   // Whether the 2^order pages from `page` are in a row, and, if that is a
   // block, where one 2 MiB page can be.
   bool IsWhole(uint64_t page, int order) const;
+  // Whether none of the pages was ever moved.
+  bool IsHome(uint64_t page, uint64_t pages) const;
   // Pages were moved. REQUIRES: the lock of their block, one block.
   void Move(uint64_t page, uint64_t pages, char* to);
   // The block's place as it was made, for who must tell blocks apart.
@@ -175,10 +182,17 @@ class RegionTable {
           static_cast<uint64_t>(first - start) / kPageBytes;
       return {first, std::min(to, end), region, page + skipped};
     }
+    // Whether `next` goes on where this ends, in the region too.
+    bool IsBefore(const Piece& next) const {
+      return end == next.start && region == next.region &&
+             page + pages() == next.page;
+    }
   };
 
   // Adds a region, as one piece.
   Region* Add(std::unique_ptr<Region> region);
+  // Adds one that is nowhere yet.
+  std::shared_ptr<Region> AddEmpty(std::unique_ptr<Region> region);
   // Takes the region out, so that nobody finds it any more; `*pieces` is what
   // it had. Null if it is not there.
   std::shared_ptr<Region> Remove(const Region* region,
@@ -191,6 +205,7 @@ class RegionTable {
   // What of the range is regions', piece by piece.
   std::vector<Piece> PiecesIn(char* start, char* end) const;
   std::vector<Piece> All() const;
+  std::vector<std::shared_ptr<Region>> Regions() const;
   bool empty() const;
   // All that the region has.
   std::vector<Piece> PiecesOf(const Region* region) const;
@@ -234,6 +249,10 @@ class RegionGraves {
   // Dead when the generation that is draining was closed. Reap's.
   std::vector<std::unique_ptr<Region>> draining_;
 };
+
+// What of the piece is in none of the ranges.
+std::vector<RegionTable::Piece> Without(
+    const RegionTable::Piece& piece, const std::vector<AddressRange>& ranges);
 
 }  // namespace farswap::pager
 

@@ -205,16 +205,24 @@ Staging::Filled Staging::GetFilled() {
   if (nursery_free_.empty()) return {};
   char* const buffer = nursery_free_.back();
   nursery_free_.pop_back();
-  return {buffer, /*zeroed=*/true};
+  return {buffer, /*zeroed=*/space_ != nullptr};
+}
+
+Staging::Left Staging::LeftAfter(OpResult moved) const {
+  if (space_ == nullptr) return Left::kAll;
+  if (moved.ok()) return Left::kNone;
+  return moved.done > 0 ? Left::kSome : Left::kAll;
 }
 
 void Staging::PutReceived(char* buffer, Left left) {
-  if (InNursery(buffer)) {
+  if (InNursery(buffer) && space_ != nullptr) {
     // Its next user expects zeros, and an empty block gives them.
     // Refused if the program locked all of its memory.
     if (left != Left::kNone && madvise(buffer, kPmdBytes, MADV_DONTNEED) != 0) {
       std::memset(buffer, 0, kPmdBytes);
     }
+  }
+  if (InNursery(buffer)) {
     MutexLock lock(&mu_);
     nursery_free_.push_back(buffer);
     return;

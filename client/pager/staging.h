@@ -79,6 +79,8 @@ class Staging {
   // How many of the buffer's pages are still there: the others were moved on
   // to a region.
   enum class Left { kAll, kSome, kNone };
+  // What a MoveIn of a block that ended so left behind.
+  Left LeftAfter(OpResult moved) const;
   void PutReceived(char* buffer, Left left);
 
   // Of the mapping that is captured to.

@@ -267,6 +267,7 @@ std::bitset<kPagesPerPmd> TakeOut::PutBack(AddressSpace* space, char* home,
       at += back.done;
       if (back.ok()) continue;
     }
+    if (back.error == ESRCH && space->IsGone()) return stay;
     const bool passes =
         back.error == EAGAIN || back.error == ENOMEM || back.error == ENOENT;
     // With the only copy of a page in hand there is nothing else to do.

@@ -147,6 +147,11 @@ OpResult UffdSpace::Poison(char* at, size_t bytes) {
   });
 }
 
+void UffdSpace::SetPagemap(OwnFd pagemap) {
+  pagemap_ = std::move(pagemap);
+  pagemap_fd_.store(pagemap_.get(), std::memory_order_release);
+}
+
 bool UffdSpace::HasUnread() const { return HasUnreadEvent(fd()); }
 
 bool UffdSpace::Settled(const char* at, size_t bytes) {
@@ -183,7 +188,7 @@ const char* UffdSpace::Scan(const char* at, const char* end,
     arg.category_anyof_mask = categories;
   }
   arg.return_mask = categories;
-  if (ioctl(pagemap_.get(), kIoctlPagemapScan, &arg) != 1) return end;
+  if (ioctl(pagemap_fd(), kIoctlPagemapScan, &arg) != 1) return end;
   return at + (found.start - arg.start);
 }
 

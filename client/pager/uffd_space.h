@@ -8,6 +8,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_UFFD_SPACE_H_
 #define FARSWAP_CLIENT_PAGER_UFFD_SPACE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -49,6 +50,8 @@ class UffdSpace : public AddressSpace {
   std::optional<Message> Next(const WaitSet& set);
   // As Next, if there is one now.
   std::optional<Message> TryNext();
+  // Whether one was read that is still to be returned. For the reader.
+  bool HasBuffered() const { return !changes_.empty(); }
 
   // Memory of ours that no child has.
   void SetNotInherited(const char* at, size_t bytes) {
@@ -77,11 +80,17 @@ class UffdSpace : public AddressSpace {
   }
 
  protected:
-  // `pagemap`: of the same address space.
+  // `pagemap`: of the same address space. None: then no page is known to be
+  // present.
   UffdSpace(OwnFd fd, OwnFd pagemap, bool forks)
-      : fd_(std::move(fd)), pagemap_(std::move(pagemap)), forks_(forks) {}
+      : fd_(std::move(fd)), forks_(forks) {
+    SetPagemap(std::move(pagemap));
+  }
   // Whether the kernel has an event that nobody has read yet.
   bool HasUnread() const;
+  // Of an address space that is only known later; once.
+  void SetPagemap(OwnFd pagemap);
+  int pagemap_fd() const { return pagemap_fd_.load(std::memory_order_acquire); }
   // Reads one message, if there is one: a fault is returned, changes are
   // appended to changes_.
   std::optional<Fault> Read();
@@ -96,7 +105,8 @@ class UffdSpace : public AddressSpace {
                    bool inverted = false);
 
   const OwnFd fd_;
-  const OwnFd pagemap_;
+  OwnFd pagemap_;
+  std::atomic<int> pagemap_fd_{-1};
   const bool forks_;  // They are told.
 };
 

@@ -19,25 +19,6 @@ namespace {
 
 constexpr ptrdiff_t kMaxUnclear = ptrdiff_t{1} << 30;
 
-// What of the piece is in none of the ranges.
-std::vector<RegionTable::Piece> Without(
-    const RegionTable::Piece& piece, const std::vector<AddressRange>& ranges) {
-  std::vector<RegionTable::Piece> rest = {piece};
-  for (const auto& [start, end] : ranges) {
-    std::vector<RegionTable::Piece> left;
-    for (const RegionTable::Piece& p : rest) {
-      if (p.start < std::min(start, p.end)) {
-        left.push_back(p.In(p.start, std::min(start, p.end)));
-      }
-      if (std::max(end, p.start) < p.end) {
-        left.push_back(p.In(std::max(end, p.start), p.end));
-      }
-    }
-    rest = std::move(left);
-  }
-  return rest;
-}
-
 }  // namespace
 
 Forks::Forks(Shared* shared, const Mm* mm) : shared_(*shared), mm_(*mm) {

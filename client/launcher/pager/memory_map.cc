@@ -1,0 +1,156 @@
+#include "client/launcher/pager/memory_map.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/units.h"
+
+namespace farswap::launcher {
+namespace {
+
+constexpr std::string_view kHeap = "[heap]";
+constexpr std::string_view kNamed = "[anon:";  // By prctl(PR_SET_VMA).
+
+pager::OwnFd OpenProc(pid_t pid, const char* name) {
+  const std::string path = absl::StrCat("/proc/", pid, "/", name);
+  return pager::OwnFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+// The next word of the line, which is left without it.
+std::string_view Word(std::string_view* line) {
+  const size_t first = line->find_first_not_of(' ');
+  if (first == std::string_view::npos) return {};
+  line->remove_prefix(first);
+  const size_t end = std::min(line->find(' '), line->size());
+  const std::string_view word = line->substr(0, end);
+  line->remove_prefix(end);
+  return word;
+}
+
+uint64_t Hex(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  return value;
+}
+
+// A line: "start-end perms offset device inode   name".
+bool ReadLine(std::string_view line, MapRange* range) {
+  const std::string_view addresses = Word(&line);
+  const std::string_view perms = Word(&line);
+  (void)Word(&line);
+  (void)Word(&line);
+  const std::string_view inode = Word(&line);
+  const std::string_view name = Word(&line);
+  const size_t dash = addresses.find('-');
+  if (dash == std::string_view::npos || perms.size() < 4) return false;
+  *range = {Hex(addresses.substr(0, dash)), Hex(addresses.substr(dash + 1))};
+  const bool heap = name == kHeap;
+  if (perms[3] != 'p' || inode != "0") return false;
+  if (!name.empty() && !heap && name.substr(0, kNamed.size()) != kNamed) {
+    return false;
+  }
+  return heap || range->end - range->start >= MemoryMap::kLeastBytes;
+}
+
+bool Overlap(const MapRange& a, const MapRange& b) {
+  return a.start < b.end && b.start < a.end;
+}
+
+}  // namespace
+
+std::vector<MapRange> AnonymousRanges(std::string_view maps) {
+  std::vector<MapRange> ranges;
+  while (!maps.empty()) {
+    const size_t end = std::min(maps.find('\n'), maps.size());
+    MapRange range;
+    if (ReadLine(maps.substr(0, end), &range)) ranges.push_back(range);
+    maps.remove_prefix(std::min(end + 1, maps.size()));
+  }
+  return ranges;
+}
+
+MemoryMap::MemoryMap(pid_t pid, MapRange own)
+    : pid_(pid),
+      own_(own),
+      maps_(OpenProc(pid, "maps")),
+      statm_(OpenProc(pid, "statm")) {}
+
+uint64_t MemoryMap::ResidentBytes() {
+  char text[128];
+  const ssize_t n = pread(statm_.get(), text, sizeof(text) - 1, 0);
+  if (n <= 0) return 0;
+  text[n] = '\0';
+  char* at = text;
+  (void)std::strtoull(at, &at, 10);
+  const uint64_t resident = std::strtoull(at, &at, 10);
+  const uint64_t shared = std::strtoull(at, &at, 10);
+  return resident > shared ? (resident - shared) * kPageBytes : 0;
+}
+
+bool MemoryMap::ReadAll(std::string* text) {
+  text->clear();
+  text->resize(64 << 10);
+  size_t used = 0;
+  for (;;) {
+    const ssize_t n = pread(maps_.get(), text->data() + used,
+                            text->size() - used, static_cast<off_t>(used));
+    if (n < 0 || (n == 0 && used == 0)) return false;
+    if (n == 0) break;
+    used += static_cast<size_t>(n);
+    if (text->size() - used < 8192) text->resize(2 * text->size());
+  }
+  text->resize(used);
+  return true;
+}
+
+void MemoryMap::FindThreads() {
+  const std::string path = absl::StrCat("/proc/", pid_, "/task");
+  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(path.c_str()),
+                                                  closedir);
+  if (tasks == nullptr) return;
+  while (const dirent* const task = readdir(tasks.get())) {
+    const int tid = std::atoi(task->d_name);
+    void* head = nullptr;
+    size_t bytes = 0;
+    if (tid <= 0 || syscall(SYS_get_robust_list, tid, &head, &bytes) != 0 ||
+        head == nullptr) {
+      continue;
+    }
+    const auto at = reinterpret_cast<uint64_t>(head);
+    if (std::find(blocks_.begin(), blocks_.end(), at) == blocks_.end()) {
+      blocks_.push_back(at);
+    }
+  }
+}
+
+bool MemoryMap::Refresh() {
+  // The map first: a thread that is found is of a mapping that was there, or
+  // of one that is found the next time.
+  if (!ReadAll(&text_)) return false;
+  FindThreads();
+  far_.clear();
+  threads_.clear();
+  std::vector<uint64_t> kept;
+  for (const MapRange& range : AnonymousRanges(text_)) {
+    if (Overlap(range, own_)) continue;
+    bool thread = false;
+    for (const uint64_t block : blocks_) {
+      if (!range.Holds(block)) continue;
+      thread = true;
+      kept.push_back(block);
+    }
+    (thread ? threads_ : far_).push_back(range);
+  }
+  blocks_ = std::move(kept);
+  return true;
+}
+
+}  // namespace farswap::launcher

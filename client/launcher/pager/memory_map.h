@@ -1,0 +1,75 @@
+// What of a process's map can be far memory, as /proc says.
+//
+// Private anonymous memory: the heap, malloc's arenas, mappings; whatever its
+// protection, as that comes and goes. Not stacks, nor what holds the thread
+// control block of a thread: the kernel writes there when the thread ends, when
+// it cannot wait for a page any more, and who joins the thread would wait for
+// ever. Where those are is told by each thread's robust list, which is a part
+// of it.
+//
+// Not thread-safe.
+#ifndef FARSWAP_CLIENT_LAUNCHER_PAGER_MEMORY_MAP_H_
+#define FARSWAP_CLIENT_LAUNCHER_PAGER_MEMORY_MAP_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/pager/own_fd.h"
+
+namespace farswap::launcher {
+
+struct MapRange {
+  uint64_t start = 0;
+  uint64_t end = 0;
+
+  bool Holds(uint64_t at) const { return start <= at && at < end; }
+  bool operator==(const MapRange&) const = default;
+};
+
+// The private anonymous ranges of a text of /proc/PID/maps, by address; those
+// that touch stay apart.
+std::vector<MapRange> AnonymousRanges(std::string_view maps);
+
+class MemoryMap {
+ public:
+  // Mappings smaller than this are left alone, but for the heap: what they
+  // hold together is little, and each costs the kernel something.
+  static constexpr uint64_t kLeastBytes = uint64_t{64} << 10;
+
+  // `own`: the preload library's.
+  MemoryMap(pid_t pid, MapRange own);
+
+  // In bytes, of private memory: what is resident, less what is of files and
+  // shared memory. 0 if it is gone.
+  uint64_t ResidentBytes();
+  // Reads the map anew. False: the process is gone.
+  bool Refresh();
+  // As of the last Refresh.
+  const std::vector<MapRange>& far() const { return far_; }
+  // Ranges that hold a thread's control block, or did.
+  const std::vector<MapRange>& threads() const { return threads_; }
+
+ private:
+  bool ReadAll(std::string* text);
+  // Notes where control blocks are now.
+  void FindThreads();
+
+  const pid_t pid_;
+  const MapRange own_;
+  pager::OwnFd maps_;
+  pager::OwnFd statm_;
+  // Addresses of control blocks, of all threads ever while their mapping is
+  // there: a stack is used again by the next thread.
+  std::vector<uint64_t> blocks_;
+  std::vector<MapRange> far_;
+  std::vector<MapRange> threads_;
+  std::string text_;
+};
+
+}  // namespace farswap::launcher
+
+#endif  // FARSWAP_CLIENT_LAUNCHER_PAGER_MEMORY_MAP_H_

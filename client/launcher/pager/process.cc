@@ -1,0 +1,110 @@
+#include "client/launcher/pager/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/launcher/pager/mover_client.h"
+#include "client/launcher/pager/socket_io.h"
+#include "common/units.h"
+
+namespace farswap::launcher {
+namespace {
+
+static_assert(kTransitBytes == pager::UffdProcess::kTransitBytes);
+
+char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
+
+absl::Status Send(int socket, Op op, int fd) {
+  Command command;
+  command.op = op;
+  const int error = SendPacket(socket, &command, sizeof(command), fd);
+  if (error == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(error, "its mover cannot be asked");
+}
+
+}  // namespace
+
+Process::Process(pid_t pid, const Hello& hello, pager::OwnFd socket)
+    : pid_(pid),
+      hello_(hello),
+      socket_(std::move(socket)),
+      pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))),
+      map_(pid, {hello.own_start, hello.own_end}) {}
+
+absl::Status Process::AskForUffd(int device) {
+  state_ = State::kMaking;
+  return Send(socket(), Op::kMakeUffd, device);
+}
+
+absl::Status Process::GiveUffd(std::shared_ptr<pager::ProcessMm> mm) {
+  state_ = State::kTaking;
+  mm_ = std::move(mm);
+  return Send(socket(), Op::kTakeUffd, mm_->uffd().fd());
+}
+
+absl::Status Process::Answered(pager::TreePager* pager) {
+  Reply reply;
+  pager::OwnFd uffd;
+  switch (ReceivePacket(socket(), &reply, sizeof(reply), &uffd)) {
+    case Received::kNothing:
+      return absl::OkStatus();
+    case Received::kEnd:
+      return absl::NotFoundError("it has ended");
+    case Received::kPacket:
+      break;
+  }
+  if (reply.error != 0) {
+    return absl::ErrnoToStatus(reply.error, "its mover has no userfaultfd");
+  }
+  if (state_ == State::kMaking) {
+    if (!uffd.valid()) return absl::InternalError("it sent no userfaultfd");
+    auto mm = pager->Add(std::move(uffd));
+    if (!mm.ok()) return mm.status();
+    mm_ = *std::move(mm);
+  }
+  return Attach();
+}
+
+absl::Status Process::Attach() {
+  const std::string path = absl::StrCat("/proc/", pid_, "/pagemap");
+  pager::OwnFd pagemap(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!pagemap.valid()) return absl::ErrnoToStatus(errno, path);
+  pager::UffdProcess& uffd = mm_->uffd();
+  // First of all: a child that is forked from now on knows by it that it is
+  // paged for.
+  absl::Status status = uffd.Register(At(hello_.tag_page), kPageBytes);
+  if (!status.ok()) return status;
+  status = uffd.Register(At(hello_.transit), kTransitBytes);
+  if (!status.ok()) return status;
+  uffd.Attach(std::move(pagemap),
+              std::make_unique<MoverClient>(pid_, pidfd_.get(), socket()),
+              At(hello_.transit));
+  state_ = State::kFar;
+  Track();
+  return absl::OkStatus();
+}
+
+bool Process::Track() {
+  if (!map_.Refresh()) return false;
+  for (const MapRange& range : map_.threads()) Untrack(range);
+  for (const MapRange& range : map_.far()) {
+    mm_->Track(At(range.start), At(range.end));
+  }
+  return true;
+}
+
+void Process::Untrack(const MapRange& range) {
+  mm_->Untrack(At(range.start), At(range.end));
+}
+
+void Process::Kill() {
+  syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+}  // namespace farswap::launcher

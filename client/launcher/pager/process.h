@@ -1,0 +1,74 @@
+// A process of the tree, as its pager sees it.
+//
+// | state      | means                                                      |
+// | ---------- | ---------------------------------------------------------- |
+// | kLocal     | it has said Hello; its memory is its own                   |
+// | kMaking    | it was asked for a userfaultfd                             |
+// | kTaking    | a forked child: it is being given its userfaultfd          |
+// | kFar       | what its map says becomes far                              |
+//
+// Not thread-safe: the supervisor's thread's.
+#ifndef FARSWAP_CLIENT_LAUNCHER_PAGER_PROCESS_H_
+#define FARSWAP_CLIENT_LAUNCHER_PAGER_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "client/launcher/pager/memory_map.h"
+#include "client/launcher/process_wire.h"
+#include "client/pager/own_fd.h"
+#include "client/pager/tree/tree_pager.h"
+
+namespace farswap::launcher {
+
+class Process {
+ public:
+  enum class State { kLocal, kMaking, kTaking, kFar };
+
+  Process(pid_t pid, const Hello& hello, pager::OwnFd socket);
+  // REQUIRES: its address space was removed from the pager.
+  ~Process() = default;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  pid_t pid() const { return pid_; }
+  State state() const { return state_; }
+  const Hello& hello() const { return hello_; }
+  int socket() const { return socket_.get(); }
+  const std::shared_ptr<pager::ProcessMm>& mm() const { return mm_; }
+
+  // Asks it for a userfaultfd. REQUIRES: kLocal. `device`: /dev/userfaultfd.
+  absl::Status AskForUffd(int device);
+  // A forked child: gives it its own. REQUIRES: kLocal.
+  absl::Status GiveUffd(std::shared_ptr<pager::ProcessMm> mm);
+  // An answer is there. kMaking, kTaking: takes it in. Then it is kFar.
+  absl::Status Answered(pager::TreePager* pager);
+
+  // Makes far what its map says and is not far yet. False: it is gone.
+  bool Track();
+  // Private memory that is resident.
+  uint64_t ResidentBytes() { return map_.ResidentBytes(); }
+
+  void Kill();
+
+ private:
+  // It has a userfaultfd, and so has this side.
+  absl::Status Attach();
+  // What holds a thread's control block and is far already is not to be.
+  void Untrack(const MapRange& range);
+
+  const pid_t pid_;
+  const Hello hello_;
+  const pager::OwnFd socket_;
+  const pager::OwnFd pidfd_;
+  MemoryMap map_;
+  State state_ = State::kLocal;
+  std::shared_ptr<pager::ProcessMm> mm_;
+};
+
+}  // namespace farswap::launcher
+
+#endif  // FARSWAP_CLIENT_LAUNCHER_PAGER_PROCESS_H_

@@ -1,0 +1,60 @@
+#include "client/launcher/pager/socket_io.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstring>
+#include <utility>
+
+namespace farswap::launcher {
+
+Received ReceivePacket(int socket, void* packet, size_t bytes,
+                       pager::OwnFd* fd) {
+  iovec io{packet, bytes};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t n = 0;
+  do {
+    n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == EAGAIN) return Received::kNothing;
+  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    int sent = -1;
+    std::memcpy(&sent, CMSG_DATA(header), sizeof(sent));
+    pager::OwnFd owned(sent);
+    if (fd != nullptr) *fd = std::move(owned);
+  }
+  const bool whole =
+      n == static_cast<ssize_t>(bytes) && (message.msg_flags & MSG_TRUNC) == 0;
+  return whole ? Received::kPacket : Received::kEnd;
+}
+
+int SendPacket(int socket, const void* packet, size_t bytes, int fd) {
+  iovec io{const_cast<void*>(packet), bytes};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(fd));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  }
+  ssize_t n = 0;
+  do {
+    n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  return n < 0 ? errno : 0;
+}
+
+}  // namespace farswap::launcher

@@ -1,0 +1,324 @@
+#include "client/launcher/pager/supervisor.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "client/launcher/pager/socket_io.h"
+#include "common/log_raw.h"
+#include "common/units.h"
+
+namespace farswap::launcher {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::chrono::seconds kHelloWait{5};
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+// How fast a tree may grow, at most, on two processors: first touches of 2 MiB
+// pages.
+constexpr uint64_t kBytesPerMs = uint64_t{4} << 20;
+constexpr milliseconds kLongestTick{50};
+constexpr milliseconds kShortestTick{2};
+// A process below this is not worth making far.
+constexpr uint64_t kLeastBytes = kMiB;
+// The limit of what is far is changed in steps.
+constexpr uint64_t kLimitStep = kMiB;
+
+std::chrono::steady_clock::time_point Now() {
+  return std::chrono::steady_clock::now();
+}
+
+// From here on processes become far.
+uint64_t Threshold(uint64_t limit) {
+  return std::max(limit / 2, limit - std::min(limit, 256 * kMiB));
+}
+
+pid_t PeerOf(int socket) {
+  ucred peer{};
+  socklen_t bytes = sizeof(peer);
+  getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+  return peer.pid;
+}
+
+}  // namespace
+
+Supervisor::Supervisor(uint64_t limit_bytes, pager::OwnFd control,
+                       pager::OwnFd device)
+    : limit_(limit_bytes),
+      control_(std::move(control)),
+      device_(std::move(device)),
+      set_limit_(limit_bytes) {}
+
+Supervisor::~Supervisor() = default;
+
+// --- forks ---
+
+uint64_t Supervisor::TagPageOf(const pager::ProcessMm& mm) {
+  MutexLock lock(&mu_);
+  if (const auto it = tag_pages_.find(mm.id()); it != tag_pages_.end()) {
+    return it->second;
+  }
+  const auto it = unreported_.find(mm.id());
+  return it == unreported_.end() ? 0 : it->second.tag_page;
+}
+
+void Supervisor::OnFork(const pager::ProcessMm& parent,
+                        const std::shared_ptr<pager::ProcessMm>& child) {
+  const uint64_t tag_page = TagPageOf(parent);
+  {
+    MutexLock lock(&mu_);
+    unreported_.emplace(child->id(), Unreported{child, tag_page});
+  }
+  alignas(kPageBytes) char page[kPageBytes] = {};
+  const uint64_t tag = child->id();
+  std::memcpy(page, &tag, sizeof(tag));
+  (void)child->uffd().CopyIn(reinterpret_cast<char*>(tag_page), page,
+                             kPageBytes);
+}
+
+// --- who is there ---
+
+void Supervisor::ReadControl() {
+  for (;;) {
+    Control control;
+    pager::OwnFd fd;
+    switch (ReceivePacket(control_.get(), &control, sizeof(control), &fd)) {
+      case Received::kNothing:
+        return;
+      case Received::kEnd:
+        orphaned_ = !bye_;
+        return;
+      case Received::kPacket:
+        TakeControl(control, std::move(fd));
+    }
+  }
+}
+
+void Supervisor::TakeControl(const Control& control, pager::OwnFd fd) {
+  switch (control.kind) {
+    case Control::Kind::kListen: {
+      listening_ = std::move(fd);
+      expected_ = control.hello;
+      listened_ = true;
+      Control ready;
+      ready.kind = Control::Kind::kReady;
+      (void)SendPacket(control_.get(), &ready, sizeof(ready), -1);
+      break;
+    }
+    case Control::Kind::kProcess:
+      if (fd.valid()) Add(control.pid, control.hello, std::move(fd));
+      break;
+    case Control::Kind::kBye:
+      bye_ = true;
+      break;
+    default:
+      break;
+  }
+}
+
+void Supervisor::Accept() {
+  for (;;) {
+    pager::OwnFd socket(accept4(listening_.get(), nullptr, nullptr,
+                                SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) return;
+    strangers_.push_back({std::move(socket), Now() + kHelloWait});
+  }
+}
+
+void Supervisor::ReadHello(Stranger* stranger) {
+  Hello hello;
+  const Received received =
+      ReceivePacket(stranger->socket.get(), &hello, sizeof(hello), nullptr);
+  if (received == Received::kNothing) return;
+  const bool known =
+      received == Received::kPacket && hello.version == kProcessWireVersion &&
+      std::memcmp(hello.secret, expected_.secret, kSecretBytes) == 0;
+  const pid_t pid = PeerOf(stranger->socket.get());
+  if (known) return Add(pid, hello, std::move(stranger->socket));
+  LogRaw(LogLevel::kWarning, "process %d says what is no hello", pid);
+  stranger->socket.Reset();
+}
+
+void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
+  auto process = std::make_unique<Process>(pid, hello, std::move(socket));
+  if (hello.tag != 0) {
+    std::shared_ptr<pager::ProcessMm> mm;
+    {
+      MutexLock lock(&mu_);
+      const auto it = unreported_.find(hello.tag);
+      if (it != unreported_.end()) {
+        mm = it->second.mm;
+        unreported_.erase(it);
+        tag_pages_.emplace(mm->id(), hello.tag_page);
+      }
+    }
+    if (mm == nullptr || !process->GiveUffd(std::move(mm)).ok()) {
+      LogRaw(LogLevel::kError,
+             "process %d is ended: whose child it is, is "
+             "not known",
+             pid);
+      process->Kill();
+    }
+  }
+  processes_.push_back(std::move(process));
+}
+
+void Supervisor::Serve(Process* process, short events) {
+  const bool waiting = process->state() == Process::State::kMaking ||
+                       process->state() == Process::State::kTaking;
+  if (waiting && (events & POLLIN) != 0) {
+    const absl::Status status = process->Answered(pager_);
+    if (!status.ok() && !absl::IsNotFound(status)) {
+      LogRaw(LogLevel::kError,
+             "process %d cannot be paged for and is ended: "
+             "%s",
+             process->pid(), std::string(status.message()).c_str());
+      process->Kill();
+    } else if (process->state() == Process::State::kFar) {
+      MutexLock lock(&mu_);
+      tag_pages_.emplace(process->mm()->id(), process->hello().tag_page);
+    }
+  }
+  if ((events & (POLLHUP | POLLRDHUP | POLLERR)) != 0) Remove(process);
+}
+
+void Supervisor::Remove(Process* process) {
+  if (process->mm() != nullptr) {
+    pager_->Remove(process->mm());
+    MutexLock lock(&mu_);
+    tag_pages_.erase(process->mm()->id());
+  }
+  std::erase_if(processes_, [&](const auto& p) { return p.get() == process; });
+}
+
+void Supervisor::RemoveDeadChildren() {
+  std::vector<std::shared_ptr<pager::ProcessMm>> dead;
+  {
+    MutexLock lock(&mu_);
+    for (auto it = unreported_.begin(); it != unreported_.end();) {
+      if (it->second.mm->uffd().IsAlive()) {
+        ++it;
+      } else {
+        dead.push_back(std::move(it->second.mm));
+        it = unreported_.erase(it);
+      }
+    }
+  }
+  for (const auto& mm : dead) pager_->Remove(mm);
+}
+
+void Supervisor::EndAll() {
+  for (const auto& process : processes_) process->Kill();
+}
+
+// --- how much they have ---
+
+uint64_t Supervisor::StartAttaching(uint64_t used) {
+  uint64_t local = 0;
+  const bool near = used > Threshold(limit_);
+  for (const auto& process : processes_) {
+    if (process->state() == Process::State::kFar) continue;
+    const uint64_t bytes = process->ResidentBytes();
+    local += bytes;
+    if (!near || process->state() != Process::State::kLocal ||
+        bytes < kLeastBytes) {
+      continue;
+    }
+    if (!process->AskForUffd(device_.get()).ok()) process->Kill();
+  }
+  return local;
+}
+
+milliseconds Supervisor::Tick() {
+  ++ticks_;
+  uint64_t local = 0;
+  for (const auto& process : processes_) {
+    if (process->state() != Process::State::kFar) {
+      local += process->ResidentBytes();
+    }
+  }
+  uint64_t used = local + pager_->usage_bytes();
+  StartAttaching(used);
+  // What others have is not there for those that are far.
+  const uint64_t left = std::max(
+      AlignDown(limit_ - std::min(limit_, local), kLimitStep), 8 * kMiB);
+  if (left != set_limit_) {
+    set_limit_ = left;
+    (void)pager_->SetLimit(left);
+  }
+  const bool near = used + limit_ / 4 > limit_;
+  for (const auto& process : processes_) {
+    if (process->state() != Process::State::kFar) continue;
+    if (near || ticks_ % 8 == 0) process->Track();
+  }
+  if (ticks_ % 64 == 0) RemoveDeadChildren();
+  const uint64_t threshold = Threshold(limit_);
+  if (used >= threshold) return near ? kShortestTick : 4 * kShortestTick;
+  const auto until = milliseconds((threshold - used) / kBytesPerMs);
+  return std::clamp(until, kShortestTick, kLongestTick);
+}
+
+bool Supervisor::IsOver() {
+  if (orphaned_) return true;
+  if (!bye_ || !processes_.empty() || !strangers_.empty()) return false;
+  RemoveDeadChildren();
+  MutexLock lock(&mu_);
+  return unreported_.empty();
+}
+
+void Supervisor::Wait(milliseconds timeout) {
+  std::vector<pollfd> fds;
+  fds.push_back({bye_ ? -1 : control_.get(), POLLIN, 0});
+  fds.push_back({listened_ ? listening_.get() : -1, POLLIN, 0});
+  const size_t first_stranger = fds.size();
+  for (const Stranger& s : strangers_)
+    fds.push_back({s.socket.get(), POLLIN, 0});
+  const size_t first_process = fds.size();
+  std::vector<Process*> processes;
+  for (const auto& process : processes_) {
+    // What a mover answers is for who asked it; while it becomes far, this.
+    const bool waits = process->state() == Process::State::kMaking ||
+                       process->state() == Process::State::kTaking;
+    const short events = waits ? POLLIN | POLLRDHUP : POLLRDHUP;
+    fds.push_back({process->socket(), events, 0});
+    processes.push_back(process.get());
+  }
+  if (poll(fds.data(), fds.size(), static_cast<int>(timeout.count())) <= 0) {
+    return;
+  }
+  for (size_t i = 0; i < processes.size(); ++i) {
+    const short events = fds[first_process + i].revents;
+    if (events != 0) Serve(processes[i], events);
+  }
+  for (size_t i = first_stranger; i < first_process; ++i) {
+    Stranger& stranger = strangers_[i - first_stranger];
+    if (fds[i].revents != 0) ReadHello(&stranger);
+  }
+  const SteadyTime now = Now();
+  std::erase_if(strangers_, [&](const Stranger& s) {
+    return !s.socket.valid() || s.until < now;
+  });
+  if (fds[1].revents != 0) Accept();
+  if (fds[0].revents != 0) ReadControl();
+}
+
+bool Supervisor::Run(pager::TreePager* pager) {
+  pager_ = pager;
+  SteadyTime next = Now();
+  while (!IsOver()) {
+    if (Now() >= next) next = Now() + Tick();
+    Wait(std::max(std::chrono::ceil<milliseconds>(next - Now()),
+                  milliseconds(0)));
+  }
+  if (orphaned_) EndAll();
+  while (!processes_.empty()) Remove(processes_.front().get());
+  return !orphaned_;
+}
+
+}  // namespace farswap::launcher

@@ -1,0 +1,97 @@
+// farswap-pager's one thread beside the pager's own: who is in the tree, and
+// when their memory becomes far.
+//
+// While the tree is well under its limit, processes keep their memory to
+// themselves, and only what is resident is looked at. Near it each that has
+// some becomes far (Process), and its map is read every few milliseconds, so
+// that what it maps anew is far soon. What is resident of processes that are
+// not is taken off the limit of those that are.
+//
+// Not thread-safe, but for OnFork.
+#ifndef FARSWAP_CLIENT_LAUNCHER_PAGER_SUPERVISOR_H_
+#define FARSWAP_CLIENT_LAUNCHER_PAGER_SUPERVISOR_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "client/launcher/pager/process.h"
+#include "client/launcher/pager_wire.h"
+#include "client/pager/own_fd.h"
+#include "client/pager/tree/tree_pager.h"
+#include "common/mutex.h"
+
+namespace farswap::launcher {
+
+class Supervisor {
+ public:
+  // `control`: the socket to farswap-run. `device`: /dev/userfaultfd, open.
+  Supervisor(uint64_t limit_bytes, pager::OwnFd control, pager::OwnFd device);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // For TreePager::Options.
+  void OnFork(const pager::ProcessMm& parent,
+              const std::shared_ptr<pager::ProcessMm>& child);
+
+  // Until the tree has ended. False: it was ended, as farswap-run has.
+  bool Run(pager::TreePager* pager);
+
+ private:
+  using SteadyTime = std::chrono::steady_clock::time_point;
+
+  // A connection that has not said Hello.
+  struct Stranger {
+    pager::OwnFd socket;
+    SteadyTime until;
+  };
+  // A forked child whose own Hello is still to come, or never does.
+  struct Unreported {
+    std::shared_ptr<pager::ProcessMm> mm;
+    uint64_t tag_page;
+  };
+
+  void Wait(std::chrono::milliseconds timeout);
+  bool IsOver();
+  void ReadControl();
+  void TakeControl(const Control& control, pager::OwnFd fd);
+  void Accept();
+  void ReadHello(Stranger* stranger);
+  void Add(pid_t pid, const Hello& hello, pager::OwnFd socket);
+  // One of a process's socket's events.
+  void Serve(Process* process, short events);
+  void Remove(Process* process);
+  void RemoveDeadChildren();
+  void EndAll();
+
+  // Looks at who uses how much; returns when to look again.
+  std::chrono::milliseconds Tick();
+  uint64_t StartAttaching(uint64_t used);
+  uint64_t TagPageOf(const pager::ProcessMm& mm) ABSL_LOCKS_EXCLUDED(mu_);
+
+  const uint64_t limit_;
+  const pager::OwnFd control_;
+  const pager::OwnFd device_;
+  pager::TreePager* pager_ = nullptr;
+  pager::OwnFd listening_;
+  Hello expected_;  // Its secret.
+  bool listened_ = false;
+  bool bye_ = false;
+  bool orphaned_ = false;  // farswap-run ended without a word.
+  uint64_t set_limit_ = 0;
+  uint64_t ticks_ = 0;
+  std::vector<Stranger> strangers_;
+  std::vector<std::unique_ptr<Process>> processes_;
+
+  Mutex mu_;  // For OnFork, which the pager's workers call.
+  std::unordered_map<uint64_t, Unreported> unreported_ ABSL_GUARDED_BY(mu_);
+  // Tag pages of those that are far, by the id of their address space.
+  std::unordered_map<uint64_t, uint64_t> tag_pages_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace farswap::launcher
+
+#endif  // FARSWAP_CLIENT_LAUNCHER_PAGER_SUPERVISOR_H_

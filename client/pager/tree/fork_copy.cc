@@ -1,0 +1,114 @@
+#include "client/pager/tree/fork_copy.h"
+
+#include <errno.h>
+
+#include <algorithm>
+
+#include "common/units.h"
+
+namespace farswap::pager {
+namespace {
+
+constexpr PageWord kLost(PageWord::Kind::kPoisoned, 0);
+
+}  // namespace
+
+void ForkCopy::Copy(const std::vector<AddressRange>& hidden) {
+  for (const auto& piece : parent_.regions.All()) {
+    for (const auto& part : Without(piece, hidden)) CopyPiece(part);
+  }
+}
+
+void ForkCopy::CopyPiece(const RegionTable::Piece& piece) {
+  const RegionTable::Piece to = child_.AddPiece(piece.start, piece.end);
+  piece.region->map().ForEachBlock([&](uint64_t block) {
+    const uint64_t first = std::max(piece.page, block * kPagesPerPmd);
+    const uint64_t end =
+        std::min(piece.page + piece.pages(), (block + 1) * kPagesPerPmd);
+    if (first >= end) return;
+    char* const at = piece.start + (first - piece.page) * kPageBytes;
+    CopyRun(piece.region.get(), first, end - first, at, to);
+  });
+  child_.changes->AddLeftovers(piece.start, piece.end);
+}
+
+void ForkCopy::CopyRun(Region* from, uint64_t page, uint64_t pages, char* at,
+                       const RegionTable::Piece& to) {
+  const uint64_t to_page =
+      to.page + static_cast<uint64_t>(at - to.start) / kPageBytes;
+  Region* const region = to.region.get();
+  const Grace::Hold hold(&shared_.grace);
+  MutexLock lock(shared_.LockOf(from, page));
+  if (pages == kPagesPerPmd && CopyBlockLocked(from, page, region, to_page)) {
+    return;
+  }
+  for (uint64_t i = 0; i < pages; ++i) {
+    CopyPageLocked(from, page + i, at + i * kPageBytes, region, to_page + i);
+  }
+}
+
+bool ForkCopy::CopyBlockLocked(Region* from, uint64_t page, Region* to,
+                               uint64_t to_page) {
+  const PageWord block = from->map().GetBlock(page / kPagesPerPmd);
+  if (block.is_zeros()) return true;
+  if (block.kind() != PageWord::Kind::kSwap) return false;
+  if (to_page % kPagesPerPmd != 0) return false;
+  for (uint64_t i = 0; i < kPagesPerPmd; ++i) {
+    const auto entry = block.entry() + static_cast<uint32_t>(i);
+    if (StagedLocked(from, page + i, entry) != nullptr) return false;
+  }
+  shared_.swap.DupEntries(block.entry(), kPagesPerPmd);
+  shared_.counters.remote_pages.Add(kPagesPerPmd);
+  to->map().Set(to_page, kPmdOrder, PageWord::Swap(block.entry()));
+  return true;
+}
+
+void ForkCopy::CopyPageLocked(Region* from, uint64_t page, char* at, Region* to,
+                              uint64_t to_page) {
+  const PageWord word = from->map().Get(page);
+  if (word.kind() == PageWord::Kind::kPoisoned) {
+    to->map().Set(to_page, 0, kLost);
+  }
+  if (word.kind() != PageWord::Kind::kSwap) return;
+  const char* const staged = StagedLocked(from, page, word.entry());
+  if (staged == nullptr) {
+    shared_.swap.DupEntries(word.entry(), 1);
+    shared_.counters.remote_pages.Add(1);
+    to->map().Set(to_page, 0, word);
+    return;
+  }
+  const OpResult copied = child_.space->CopyIn(at, staged, kPageBytes);
+  const bool there = copied.ok() || copied.error == EEXIST;
+  if (!there) to->map().Set(to_page, 0, kLost);
+}
+
+const char* ForkCopy::StagedLocked(const Region* region, uint64_t page,
+                                   core::SwapEntry entry) {
+  core::Folio* const folio = shared_.swap.SwapCacheGetFolio(entry);
+  if (folio == nullptr) return nullptr;
+  const char* staged = nullptr;
+  const uint64_t i = page - folio->index;
+  const bool same = folio->owner == region && i < PagesOf(folio->order) &&
+                    folio->entry + static_cast<uint32_t>(i) == entry;
+  if (same && !folio->mapped && !folio->reading) staged = folio->staging;
+  shared_.folios.Put(folio);
+  return staged == nullptr ? nullptr : staged + i * kPageBytes;
+}
+
+void ForkCopy::Lose(char* start, char* end) {
+  const auto lose = [&](const RegionTable::Piece& piece) {
+    for (uint64_t i = 0; i < piece.pages(); ++i) {
+      Forget(&shared_).Range(piece.region.get(), piece.page + i, 1, kLost);
+    }
+  };
+  const auto known = child_.regions.PiecesIn(start, end);
+  for (const auto& piece : known) lose(piece);
+  char* at = start;
+  for (const auto& piece : known) {
+    if (at < piece.start) lose(child_.AddPiece(at, piece.start));
+    at = piece.end;
+  }
+  if (at < end) lose(child_.AddPiece(at, end));
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,153 @@
+#include "client/pager/tree/process_mm.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/units.h"
+
+namespace farswap::pager {
+namespace {
+
+constexpr PageWord kHole(PageWord::Kind::kHole, 0);
+
+}  // namespace
+
+ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
+                     uint64_t id, OwnFd uffd, bool forks, OnFork on_fork)
+    : Mm(&shared->graves),
+      shared_(*shared),
+      group_(std::move(group)),
+      id_(id),
+      uffd_(std::move(uffd), forks),
+      on_fork_(std::move(on_fork)),
+      changes_(shared, this, this),
+      forget_(shared) {
+  space = &uffd_;
+  changes = &changes_;
+}
+
+uint64_t ProcessMm::Track(char* start, char* end) {
+  uint64_t bytes = 0;
+  char* at = start;
+  const auto gap = [&](char* to) {
+    while (at < to) {
+      const uint64_t window = reinterpret_cast<uint64_t>(at) / kWindowBytes;
+      char* const next =
+          std::min(to, reinterpret_cast<char*>((window + 1) * kWindowBytes));
+      bytes += TrackGap(at, next);
+      at = next;
+    }
+  };
+  for (const auto& piece : regions.PiecesIn(start, end)) {  // By address.
+    gap(piece.start);
+    at = std::max(at, piece.end);
+  }
+  gap(end);
+  return bytes;
+}
+
+uint64_t ProcessMm::TrackGap(char* start, char* end) {
+  const auto bytes = static_cast<uint64_t>(end - start);
+  // Of what was there before nothing is to be told any more.
+  if (!uffd_.Settled(start, bytes)) return 0;
+  // Found before it faults.
+  const RegionTable::Piece piece = AddPiece(start, end);
+  if (!uffd_.Register(start, bytes).ok()) {
+    regions.Carve(start, end);
+    forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
+    return 0;
+  }
+  changes_.Adopt(start, end);
+  return bytes;
+}
+
+bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {
+  for (uint64_t at = page; at < page + pages; ++at) {
+    const PageWord::Kind kind = region->map().Get(at).kind();
+    if (kind == PageWord::Kind::kSwap || kind == PageWord::Kind::kPoisoned) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void ProcessMm::Untrack(char* start, char* end) {
+  for (const auto& piece : regions.PiecesIn(start, end)) {
+    Region* const region = piece.region.get();
+    for (char* at = piece.start; at < piece.end;) {
+      const uint64_t page =
+          piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
+      const uint64_t pages =
+          std::min(AlignDown(page, kPagesPerPmd) + kPagesPerPmd,
+                   piece.page + piece.pages()) -
+          page;
+      const size_t bytes = pages * kPageBytes;
+      bool let_go = false;
+      {
+        // Nothing is taken out meanwhile.
+        MutexLock lock(shared_.LockOf(region, page));
+        let_go = IsHereLocked(region, page, pages) &&
+                 uffd_.Unregister(at, bytes).ok();
+        if (let_go) {
+          forget_.RangeLocked(region, page, pages, kHole);
+        }
+      }
+      if (let_go) {
+        regions.Carve(at, at + bytes);
+      } else {
+        (void)uffd_.Unshare(at, bytes);
+      }
+      at += bytes;
+    }
+  }
+}
+
+RegionTable::Piece ProcessMm::AddPiece(char* start, char* end) {
+  const std::shared_ptr<Region> region = RegionFor(start, end);
+  const auto page =
+      static_cast<uint64_t>(start - region->address()) / kPageBytes;
+  RegionTable::Piece piece{start, end, region, page};
+  SetEmpty(piece);
+  regions.Place(piece);
+  return piece;
+}
+
+void ProcessMm::SetEmpty(const RegionTable::Piece& piece) {
+  Region* const region = piece.region.get();
+  const uint64_t end = piece.page + piece.pages();
+  const auto set_in = [&](uint64_t block) {
+    const uint64_t first = std::max(piece.page, block * kPagesPerPmd);
+    const uint64_t next = std::min(end, (block + 1) * kPagesPerPmd);
+    if (first >= next) return;
+    MutexLock lock(shared_.LockOf(region, first));
+    // Nothing else of the block is there.
+    const bool untouched = region->map().GetBlock(block).is_zeros();
+    if (next - first < kPagesPerPmd && untouched) {
+      region->map().Set(block * kPagesPerPmd, kPmdOrder, kHole);
+    }
+    forget_.RangeLocked(region, first, next - first, PageWord());
+  };
+  set_in(piece.page / kPagesPerPmd);
+  if ((end - 1) / kPagesPerPmd != piece.page / kPagesPerPmd) {
+    set_in((end - 1) / kPagesPerPmd);
+  }
+  // Those in between, but for what was never touched.
+  region->map().ForEachBlock(set_in);
+}
+
+std::shared_ptr<Region> ProcessMm::RegionFor(char* start, char* end) {
+  const uint64_t window = reinterpret_cast<uint64_t>(start) / kWindowBytes;
+  char* const base = reinterpret_cast<char*>(window * kWindowBytes);
+  const auto page = static_cast<uint64_t>(start - base) / kPageBytes;
+  const auto pages = static_cast<uint64_t>(end - start) / kPageBytes;
+  for (const std::shared_ptr<Region>& region : regions.Regions()) {
+    if (region->address() == base && region->IsHome(page, pages)) return region;
+  }
+  RegionOptions options;
+  options.huge = false;
+  options.found = true;
+  return regions.AddEmpty(std::make_unique<Region>(
+      shared_from_this(), base, kWindowBytes, group_, options));
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,245 @@
+#include "client/pager/tree/tree_pager.h"
+
+#include <atomic>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/core/memory_group.h"
+#include "client/pager/fault_path.h"
+#include "client/pager/reclaim.h"
+#include "client/pager/region_end.h"
+#include "client/pager/shared.h"
+#include "client/pager/tree/fork_copy.h"
+#include "client/pager/tree/tree_source.h"
+#include "client/pager/workers.h"
+#include "common/log_raw.h"
+#include "common/units.h"
+
+namespace farswap::pager {
+namespace {
+
+// As kMinGroupBytes of a process's own pager.
+constexpr uint64_t kMinLimitBytes = uint64_t{8} << 20;
+// For the goodbyes at the end: giving clusters back, closing the session.
+constexpr std::chrono::seconds kShutdownWait{2};
+
+absl::Status CheckLimit(uint64_t bytes) {
+  if (bytes >= kMinLimitBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a local limit of ", bytes, " bytes makes no progress; give at least ",
+      kMinLimitBytes >> 20, " MiB"));
+}
+
+}  // namespace
+
+class TreePager::Impl final : public Workers::Handler {
+ public:
+  absl::Status Init(Options options,
+                    std::unique_ptr<remote::Transport> transport);
+  void Shutdown();
+
+  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd);
+  void Remove(const std::shared_ptr<ProcessMm>& mm);
+  absl::Status SetLimit(uint64_t limit_bytes);
+  uint64_t usage_bytes() const { return group_->usage() * kPageBytes; }
+  PagerStats Stats() const;
+  bool IsIdle() const;
+  void CheckInvariants() const;
+
+ private:
+  void Serve(const Message& message, SteadyTime read_at) override {
+    faults_->Serve(message.mm, *message.fault, read_at);
+  }
+  void QueueChange(const Message& message) override {
+    message.mm->changes->Queue(message.change);
+  }
+  void ApplyChanges(const Message& message) override {
+    message.mm->changes->Apply();
+  }
+  std::shared_ptr<ProcessMm> MakeMm(OwnFd uffd, bool forks);
+  void Forked(ProcessMm* parent, int uffd,
+              const std::vector<AddressRange>& held,
+              const std::function<void()>& copied);
+  // The background's, beside reclaim.
+  void DoChores();
+
+  Options options_;
+  Shared shared_;
+  std::shared_ptr<core::MemoryGroup> group_;
+  std::atomic<uint64_t> next_id_{1};
+  TreeSource source_;
+  std::unique_ptr<Reclaim> reclaim_;
+  std::unique_ptr<FaultPath> faults_;
+  std::unique_ptr<Workers> workers_;
+};
+
+absl::Status TreePager::Impl::Init(
+    Options options, std::unique_ptr<remote::Transport> transport) {
+  options_ = std::move(options);
+  absl::Status status = CheckLimit(options_.limit_bytes);
+  if (!status.ok()) return status;
+  if (!source_.valid()) {
+    return absl::ResourceExhaustedError("no file descriptor is left");
+  }
+  auto staging = Staging::CreatePlain(options_.staging_bytes);
+  if (!staging.ok()) return staging.status();
+  shared_.staging = *std::move(staging);
+  shared_.fault_deadline = options_.fault_deadline;
+  shared_.transport = std::move(transport);
+  group_ = std::make_shared<core::MemoryGroup>(
+      &shared_.folios, options_.limit_bytes / kPageBytes);
+  reclaim_ = std::make_unique<Reclaim>(&shared_, [this] { DoChores(); });
+  reclaim_->AddGroup(group_);
+  faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
+  workers_ = std::make_unique<Workers>(&source_, nullptr, this);
+  status = reclaim_->Start();
+  if (status.ok()) status = faults_->ahead().Start();
+  return status.ok() ? workers_->Start() : status;
+}
+
+void TreePager::Impl::Shutdown() {
+  if (workers_ == nullptr) return;
+  // Puts first: they end waits for staging, and hold folios.
+  shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
+  shared_.staging->Shutdown();
+  faults_->ahead().Stop();
+  reclaim_->Stop();
+  workers_->Stop();
+  // Returns when the last put is done: it refers to staging and the tables.
+  shared_.transport.reset();
+}
+
+std::shared_ptr<ProcessMm> TreePager::Impl::MakeMm(OwnFd uffd, bool forks) {
+  return std::make_shared<ProcessMm>(
+      &shared_, group_, next_id_.fetch_add(1), std::move(uffd), forks,
+      [this](ProcessMm* parent, int child, const auto& held,
+             const auto& copied) { Forked(parent, child, held, copied); });
+}
+
+absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Impl::Add(OwnFd uffd) {
+  const absl::StatusOr<bool> forks = UffdSpace::Enable(uffd.get());
+  if (!forks.ok()) return forks.status();
+  if (!*forks) {
+    return absl::PermissionDeniedError(
+        "forks of a process are told to who has CAP_SYS_PTRACE only");
+  }
+  auto mm = MakeMm(std::move(uffd), *forks);
+  const absl::Status status = source_.Add(mm);
+  if (!status.ok()) return status;
+  return mm;
+}
+
+void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
+                             const std::vector<AddressRange>& held,
+                             const std::function<void()>& copied) {
+  shared_.forked.store(true, std::memory_order_relaxed);
+  shared_.counters.forks.Add();
+  std::vector<MapEvent> unclear;
+  const bool settled = parent->uffd().TakeUnclear(&unclear);
+  parent->uffd().SetForked();
+  auto child = MakeMm(OwnFd(uffd), /*forks=*/true);
+  child->uffd().SetForked();
+  // What the child may have, or not, or elsewhere.
+  std::vector<AddressRange> lost = held;
+  for (const MapEvent& change : unclear) {
+    lost.emplace_back(change.start, change.end);
+    if (change.kind != MapEvent::Kind::kRemap) continue;
+    lost.emplace_back(change.to, change.to + (change.end - change.start));
+  }
+  ForkCopy copy(&shared_, parent, child.get());
+  copy.Copy(lost);
+  copied();
+  for (const auto& [start, end] : lost) copy.Lose(start, end);
+  for (char* const page : parent->uffd().TakeLacked(uffd)) {
+    copy.Lose(page, page + kPageBytes);
+  }
+  if (!settled) {
+    LogRaw(LogLevel::kError,
+           "a process forked while it changed its map, and what was changed is "
+           "not told: its child is not served");
+    return;
+  }
+  if (options_.on_fork) options_.on_fork(*parent, child);
+  if (!source_.Add(child).ok()) {
+    LogRaw(LogLevel::kError, "no descriptor is left for a forked child");
+  }
+}
+
+void TreePager::Impl::Remove(const std::shared_ptr<ProcessMm>& mm) {
+  source_.Remove(*mm);
+  mm->uffd().SetGone();
+  for (const std::shared_ptr<Region>& region : mm->regions.Regions()) {
+    EndRegion(&shared_, reclaim_.get(), region.get(), [](const auto&) {});
+  }
+}
+
+void TreePager::Impl::DoChores() {
+  for (const auto& mm : source_.All()) {
+    // What was held, and nobody has asked for since.
+    mm->changes->Apply();
+    mm->changes->AdoptLeftovers();
+  }
+}
+
+absl::Status TreePager::Impl::SetLimit(uint64_t limit_bytes) {
+  const absl::Status status = CheckLimit(limit_bytes);
+  if (!status.ok()) return status;
+  group_->SetLimit(limit_bytes / kPageBytes);
+  reclaim_->Kick();
+  return absl::OkStatus();
+}
+
+PagerStats TreePager::Impl::Stats() const {
+  PagerStats stats = SnapshotOf(shared_.counters);
+  stats.retries = shared_.transport->Stats().retries;
+  return stats;
+}
+
+bool TreePager::Impl::IsIdle() const {
+  return group_->usage() == 0 && shared_.folios.in_use() == 0 &&
+         shared_.swap.used_slots() == 0 && shared_.staging->IsIdle();
+}
+
+void TreePager::Impl::CheckInvariants() const {
+  shared_.swap.CheckInvariants();
+  group_->CheckInvariants();
+}
+
+TreePager::TreePager(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::StatusOr<std::unique_ptr<TreePager>> TreePager::Create(
+    Options options, std::unique_ptr<remote::Transport> transport) {
+  auto impl = std::make_unique<Impl>();
+  const absl::Status status =
+      impl->Init(std::move(options), std::move(transport));
+  if (!status.ok()) {
+    impl->Shutdown();
+    return status;
+  }
+  return std::unique_ptr<TreePager>(new TreePager(std::move(impl)));
+}
+
+TreePager::~TreePager() { impl_->Shutdown(); }
+
+absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Add(OwnFd uffd) {
+  return impl_->Add(std::move(uffd));
+}
+
+void TreePager::Remove(const std::shared_ptr<ProcessMm>& mm) {
+  impl_->Remove(mm);
+}
+
+absl::Status TreePager::SetLimit(uint64_t limit_bytes) {
+  return impl_->SetLimit(limit_bytes);
+}
+
+uint64_t TreePager::usage_bytes() const { return impl_->usage_bytes(); }
+
+PagerStats TreePager::Stats() const { return impl_->Stats(); }
+
+bool TreePager::IsIdle() const { return impl_->IsIdle(); }
+
+void TreePager::CheckInvariants() const { impl_->CheckInvariants(); }
+
+}  // namespace farswap::pager

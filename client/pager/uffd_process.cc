@@ -1,0 +1,207 @@
+#include "client/pager/uffd_process.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "client/pager/uffd_abi.h"
+#include "client/pager/uffd_repeat.h"
+
+namespace farswap::pager {
+namespace {
+
+// Never written.
+alignas(kPageBytes) const char kZeroPage[kPageBytes] = {};
+
+// For a thread that sleeps between its change and its telling of it.
+constexpr std::chrono::milliseconds kSettleWait{200};
+constexpr std::chrono::microseconds kSettlePause{50};
+
+// Of a word of /proc/PID/pagemap.
+constexpr uint64_t kPresentBit = uint64_t{1} << 63;
+constexpr uint64_t kExclusiveBit = uint64_t{1} << 56;
+
+bool IsMoveOrUnmap(const MapEvent& change) {
+  return change.kind == MapEvent::Kind::kRemap ||
+         change.kind == MapEvent::Kind::kUnmap;
+}
+
+}  // namespace
+
+UffdProcess::UffdProcess(OwnFd uffd, bool forks)
+    : UffdSpace(std::move(uffd), OwnFd(), forks) {}
+
+void UffdProcess::Attach(OwnFd pagemap, std::unique_ptr<Mover> mover,
+                         char* transit) {
+  SetPagemap(std::move(pagemap));
+  SetNotInherited(transit, kTransitBytes);
+  MutexLock lock(&transit_mu_);
+  transit_ = transit;
+  owned_mover_ = std::move(mover);
+  mover_.store(owned_mover_.get(), std::memory_order_release);
+}
+
+// --- forks ---
+
+std::optional<Message> UffdProcess::TryNextNoted() {
+  std::optional<Message> message = TryNext();
+  if (!message || message->fault) return message;
+  MutexLock lock(&unclear_mu_);
+  if (message->change.kind == MapEvent::Kind::kFork) ++forks_pending_;
+  if (IsMoveOrUnmap(message->change)) unclear_.push_back(message->change);
+  // A fork counts as unread from before the kernel copies the map. So what was
+  // read when nothing is unread came before any fork that is told later.
+  if (forks_pending_ == 0 && !unclear_.empty() && !HasUnread()) {
+    unclear_.clear();
+  }
+  return message;
+}
+
+bool UffdProcess::TakeUnclear(std::vector<MapEvent>* unclear) {
+  const auto until = std::chrono::steady_clock::now() + kSettleWait;
+  bool settled = !HasUnread();
+  while (!settled && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(kSettlePause);
+    settled = !HasUnread();
+  }
+  MutexLock lock(&unclear_mu_);
+  *unclear = unclear_;
+  --forks_pending_;
+  return settled;
+}
+
+const char* UffdProcess::FirstShared(const char* at, const char* end) {
+  if (!forked_.load(std::memory_order_relaxed)) return end;
+  uint64_t words[kPagesPerPart];
+  while (at < end) {
+    const size_t pages = std::min<size_t>(
+        kPagesPerPart, static_cast<size_t>(end - at) / kPageBytes);
+    const auto offset = static_cast<off_t>(U64(at) / kPageBytes * 8);
+    const ssize_t n = pread(pagemap_fd(), words, pages * 8, offset);
+    if (n < static_cast<ssize_t>(pages * 8)) return at;  // Not known.
+    for (size_t i = 0; i < pages; ++i) {
+      const bool present = (words[i] & kPresentBit) != 0;
+      if (present && (words[i] & kExclusiveBit) == 0) {
+        return at + i * kPageBytes;
+      }
+    }
+    at += pages * kPageBytes;
+  }
+  return end;
+}
+
+bool UffdProcess::IsAlive() {
+  // Where nothing can be mapped (vm.mmap_min_addr), so nothing is done.
+  uffdio_zeropage nowhere{{0, kPageBytes}, 0, 0};
+  return !IsGone() && Ioctl(fd(), UFFDIO_ZEROPAGE, &nowhere) != ESRCH;
+}
+
+OpResult UffdProcess::Unshare(char* at, size_t bytes) {
+  Mover* const asked = mover();
+  if (asked == nullptr) return {EBUSY, 0};
+  return asked->Unshare(at, bytes);
+}
+
+// --- out ---
+
+OpResult UffdProcess::Zap(char*, size_t) { return {EINVAL, 0}; }
+
+OpResult UffdProcess::DropTable(char*) { return {EINVAL, 0}; }
+
+bool UffdProcess::EmptyHalf(size_t half) {
+  if (!filled_[half]) return true;
+  char* const at = transit_ + half * kPmdBytes;
+  const MapEvents::OwnZap zap(&events_, at, kPmdBytes);
+  filled_[half] = !mover()->Zap(at, kPmdBytes).ok();
+  return !filled_[half];
+}
+
+char* UffdProcess::TakeTransit(size_t bytes) {
+  // What is given out does not lie across the halves.
+  const size_t left = kPmdBytes - used_ % kPmdBytes;
+  if (bytes > left || used_ == kTransitBytes) {
+    used_ = AlignUp(used_, kPmdBytes) % kTransitBytes;
+  }
+  const size_t half = used_ / kPmdBytes;
+  if (used_ % kPmdBytes == 0) {
+    // The one that was left is emptied now, so that no more than one is full.
+    if (!EmptyHalf(1 - half) || !EmptyHalf(half)) return nullptr;
+  }
+  char* const place = transit_ + used_;
+  used_ += bytes;
+  filled_[half] = true;
+  return place;
+}
+
+void UffdProcess::ReleaseTransit() {
+  MutexLock lock(&transit_mu_);
+  if (mover() == nullptr) return;
+  if (EmptyHalf(0) && EmptyHalf(1)) used_ = 0;
+}
+
+OpResult UffdProcess::Decide(char* transit, char* from, size_t bytes) {
+  // Nothing else is put there before it was emptied.
+  used_ = kTransitBytes;
+  size_t done = 0;
+  bool refused = false;  // From here on nothing was moved, nor will be.
+  for (size_t at = 0; at < bytes; at += kPageBytes) {
+    const OpResult filled = CopyIn(transit + at, kZeroPage, kPageBytes);
+    if (filled.error == EEXIST && !refused) {
+      done += kPageBytes;
+    } else if (filled.ok()) {
+      refused = true;
+    } else {
+      mover()->Kill("its memory could not be moved in order");
+      return {ESRCH, 0};
+    }
+  }
+  // The move may have been done after a change of the map that is being
+  // applied: then it is not known which bytes these are.
+  if (done > 0 && IsChanging(from, bytes)) {
+    mover()->Kill("it changed its map while it did not answer");
+    return {ESRCH, 0};
+  }
+  return {done == bytes ? 0 : EBUSY, done};
+}
+
+OpResult UffdProcess::MoveToTransit(char* transit, char* from, size_t bytes) {
+  return Repeat(bytes, [&](size_t at, int64_t* done) {
+    OpResult moved;
+    {
+      const MapEvents::Operation operation(&events_, from + at, bytes - at);
+      if (operation.refused()) return kRefused;
+      moved = mover()->Move(transit + at, from + at, bytes - at);
+    }
+    if (moved.error == ETIMEDOUT) {
+      moved = Decide(transit + at, from + at, bytes - at);
+    }
+    *done = static_cast<int64_t>(moved.done);
+    // As Uffd::Move: a page more may have been moved than is said.
+    if (moved.error == EEXIST && moved.done == 0 && IsPresent(transit + at) &&
+        !IsPresent(from + at)) {
+      *done = kPageBytes;
+      return EAGAIN;
+    }
+    return moved.error;
+  });
+}
+
+OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
+  if (IsGone()) return {ESRCH, 0};
+  if (mover() == nullptr) return {EBUSY, 0};
+  MutexLock lock(&transit_mu_);
+  char* const transit = TakeTransit(bytes);
+  if (transit == nullptr) return {EBUSY, 0};
+  const OpResult moved = MoveToTransit(transit, from, bytes);
+  if (moved.done > 0 && !mover()->Read(to, transit, moved.done)) {
+    if (!IsGone()) mover()->Kill("what was moved cannot be read");
+    return {ESRCH, 0};
+  }
+  return moved;
+}
+
+}  // namespace farswap::pager

@@ -1,0 +1,106 @@
+// The address space of another process, paged from here.
+//
+// Pages are brought in by COPY, which works from outside. They are taken out in
+// three steps: the process's mover moves them to its transit, which unmaps and
+// captures them at once; they are read from there; and transit is emptied, a
+// half at a time, when it is full. The zap raises an event that its thread
+// sleeps on, so it is never asked for while the gate of MapEvents is held.
+//
+// A mover that does not answer a MOVE in time may do it later. So that it
+// cannot, the rest of transit is filled: page by page either the move was there
+// first, or it is refused from then on.
+//
+// Until the process has a mover (a child before its fork has returned there, or
+// made by a raw clone), nothing is taken out of it.
+//
+// Thread-safe, as UffdSpace.
+#ifndef FARSWAP_CLIENT_PAGER_UFFD_PROCESS_H_
+#define FARSWAP_CLIENT_PAGER_UFFD_PROCESS_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "client/pager/mover.h"
+#include "client/pager/uffd_space.h"
+#include "common/mutex.h"
+#include "common/units.h"
+
+namespace farswap::pager {
+
+class UffdProcess final : public UffdSpace {
+ public:
+  static constexpr size_t kTransitBytes = 2 * kPmdBytes;
+
+  // `forks`: as UffdSpace::Enable said.
+  UffdProcess(OwnFd uffd, bool forks);
+
+  // The process has reported in. `pagemap`: its /proc/PID/pagemap. `transit`:
+  // kTransitBytes there, 2 MiB aligned, registered. Once.
+  void Attach(OwnFd pagemap, std::unique_ptr<Mover> mover, char* transit);
+  bool attached() const { return mover() != nullptr; }
+  // It has ended, or called exec: every operation says ESRCH, or will.
+  void SetGone() { gone_.store(true, std::memory_order_relaxed); }
+  // Whether there still is such an address space. Asks the kernel.
+  bool IsAlive();
+  // Its pages may be shared with a child, or its parent.
+  void SetForked() { forked_.store(true, std::memory_order_relaxed); }
+
+  // For the reader. As UffdSpace::TryNext; notes what may have happened at the
+  // same time as a fork.
+  std::optional<Message> TryNextNoted();
+  // A fork was read. Waits, not for long, for what had happened then to be
+  // read too; returns the moves and unmappings that nobody knows of whether
+  // the child has them. False: there may be more.
+  bool TakeUnclear(std::vector<MapEvent>* unclear);
+
+  // Gives what transit holds back to the system. For the background.
+  void ReleaseTransit();
+
+  OpResult MoveIn(char* to, char* from, size_t bytes) override {
+    return CopyIn(to, from, bytes);
+  }
+  OpResult MoveOut(char* to, char* from, size_t bytes) override;
+  OpResult Unshare(char* at, size_t bytes) override;
+  // Not from outside.
+  OpResult Zap(char* at, size_t bytes) override;
+  OpResult DropTable(char* block) override;
+  void Unmap(char* at, size_t bytes) override {}
+  const char* FirstShared(const char* at, const char* end) override;
+  bool IsGone() override { return gone_.load(std::memory_order_relaxed); }
+
+ private:
+  Mover* mover() const { return mover_.load(std::memory_order_acquire); }
+  // A place in transit; null: it cannot be emptied now.
+  char* TakeTransit(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
+  bool EmptyHalf(size_t half) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
+  OpResult MoveToTransit(char* transit, char* from, size_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
+  // After a move without an answer: how much of it was done, for good.
+  OpResult Decide(char* transit, char* from, size_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
+
+  std::unique_ptr<Mover> owned_mover_;
+  std::atomic<Mover*> mover_{nullptr};
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> forked_{false};
+
+  // Moves and unmappings that were read since the last moment at which nothing
+  // was unread. The reader's; forks are taken in by others.
+  Mutex unclear_mu_;
+  std::vector<MapEvent> unclear_ ABSL_GUARDED_BY(unclear_mu_);
+  int forks_pending_ ABSL_GUARDED_BY(unclear_mu_) = 0;
+
+  // Held across a move, a read and a zap: some 100 us; a leaf lock.
+  Mutex transit_mu_;
+  char* transit_ ABSL_GUARDED_BY(transit_mu_) = nullptr;
+  size_t used_ ABSL_GUARDED_BY(transit_mu_) = 0;  // From its start.
+  // Whether a half may have pages.
+  bool filled_[2] ABSL_GUARDED_BY(transit_mu_) = {};
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_UFFD_PROCESS_H_
