@@ -82,10 +82,13 @@ class AddressSpace {
   virtual const char* FirstPresent(const char* at, const char* end) = 0;
   // The first that is not, or `end`.
   virtual const char* FirstAbsent(const char* at, const char* end) = 0;
-  // The first page that is there and in another process too, since a fork; or
-  // `end`.
-  virtual const char* FirstShared(const char* at, const char* end) {
-    return end;
+  // As FirstPresent and FirstAbsent, where what is in another process too,
+  // since a fork, does not count as there.
+  virtual const char* FirstOwn(const char* at, const char* end) {
+    return FirstPresent(at, end);
+  }
+  virtual const char* FirstNotOwn(const char* at, const char* end) {
+    return FirstAbsent(at, end);
   }
   // Whether the program has ended: nothing of it is to be saved.
   virtual bool IsGone() { return false; }

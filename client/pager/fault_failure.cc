@@ -5,6 +5,15 @@
 #include "common/log_raw.h"
 
 namespace farswap::pager {
+namespace {
+
+// For a line of the log.
+std::string OfProcess(const Mm& mm) {
+  const int pid = mm.pid.load(std::memory_order_relaxed);
+  return pid == 0 ? "" : " of process " + std::to_string(pid);
+}
+
+}  // namespace
 
 FaultPath::Turn FaultPath::Unfetched(Service* service, const absl::Status& why,
                                      Read* read) {
@@ -56,8 +65,9 @@ void FaultPath::Fail(Service* service, const absl::Status& why, Read* read) {
   uint64_t suppressed = 0;
   if (limiter.Allow(&suppressed)) {
     LogRaw(LogLevel::kError,
-           "page %p is lost: %s (%llu more since the last such line)",
-           static_cast<void*>(at), std::string(why.message()).c_str(),
+           "page %p%s is lost: %s (%llu more since the last such line)",
+           static_cast<void*>(at), OfProcess(*service->region->mm()).c_str(),
+           std::string(why.message()).c_str(),
            static_cast<unsigned long long>(suppressed));
   }
 }

@@ -77,7 +77,7 @@ void MapChanges::AdoptLocked(Region* region, uint64_t page, int order) {
   core::Folio* const folio =
       shared_.folios.Allocate(order, group, region, page);
   if (folio == nullptr) return;  // It stays, not accounted for.
-  group->ForceCharge(PagesOf(order));
+  shared_.ChargeFound(group, PagesOf(order));
   folio->mapped = true;
   region->map().Set(page, order, PageWord::Folio(folio->id));
   group->LruAdd(folio, /*active=*/false);
@@ -130,25 +130,36 @@ void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
     AddLeftovers(piece.start, piece.end);
     return;
   }
-  const std::vector<AddressRange> later = LeftoversIn(piece.start, piece.end);
-  const char* at = piece.start;
-  while ((at = mm_.space->FirstPresent(at, piece.end)) != piece.end) {
+  const PageMap& map = region->map();
+  const uint64_t end = piece.page + piece.pages();
+  for (uint64_t page = piece.page; page < end;) {
+    const uint64_t first = page;
+    while (page < end && map.Get(page).is_zeros()) ++page;
+    if (page == first) {
+      ++page;
+      continue;
+    }
+    const auto run = RegionTable::Piece(piece).In(
+        piece.start + (first - piece.page) * kPageBytes,
+        piece.start + (page - piece.page) * kPageBytes);
+    AdoptRunLocked(run);
+  }
+}
+
+void MapChanges::AdoptRunLocked(const RegionTable::Piece& run) {
+  const std::vector<AddressRange> later = LeftoversIn(run.start, run.end);
+  const char* at = run.start;
+  while ((at = mm_.space->FirstOwn(at, run.end)) != run.end) {
     const uint64_t page =
-        piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
+        run.page + static_cast<uint64_t>(at - run.start) / kPageBytes;
     const bool again = std::any_of(
         later.begin(), later.end(),
         [&](const AddressRange& r) { return r.first <= at && at < r.second; });
     int order = 0;
-    if (!again && region->map().Get(page).is_zeros()) {
-      if (mm_.space->FirstShared(at, at + kPageBytes) == at) {
-        // It is paid for by who it is shared with, until it is not.
-        char* const shared = piece.start + (at - piece.start);
-        AddLeftovers(shared, shared + kPageBytes);
-      } else {
-        if (later.empty()) order = OrderAtLocked(region, page, at, piece.end);
-        AdoptLocked(region, page, order);
-      }
+    if (later.empty()) {
+      order = OrderAtLocked(run.region.get(), page, at, run.end);
     }
+    if (!again) AdoptLocked(run.region.get(), page, order);
     at += BytesOf(order);
   }
 }
@@ -159,8 +170,7 @@ int MapChanges::OrderAtLocked(Region* region, uint64_t page, const char* at,
     const char* const last = at + BytesOf(order);
     if (page % PagesOf(order) == 0 && last <= end &&
         region->map().AllZeros(page, order) && region->IsWhole(page, order) &&
-        mm_.space->FirstAbsent(at, last) == last &&
-        mm_.space->FirstShared(at, last) == last) {
+        mm_.space->FirstNotOwn(at, last) == last) {
       return order;
     }
   }

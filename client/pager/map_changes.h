@@ -117,6 +117,8 @@ class MapChanges {
   void AdoptIn(const RegionTable::Piece& piece);
   // Part of a block. REQUIRES: its lock.
   void AdoptBlockLocked(const RegionTable::Piece& piece);
+  // Part of a block, of which nothing is known. REQUIRES: its lock.
+  void AdoptRunLocked(const RegionTable::Piece& run);
   // Those that overlap the range.
   std::vector<AddressRange> LeftoversIn(const char* start, const char* end);
   // The order of the folio that the present page there can be of, with those

@@ -3,9 +3,12 @@
 // to them.
 //
 // Regions hold it, so that it is there as long as a folio names one of them.
-// Its pointers are set before the first region and fault, and constant.
+// Its pointers to others are set before the first region and fault, and
+// constant.
 #ifndef FARSWAP_CLIENT_PAGER_MM_H_
 #define FARSWAP_CLIENT_PAGER_MM_H_
+
+#include <atomic>
 
 #include "client/pager/address_space.h"
 #include "client/pager/region.h"
@@ -20,6 +23,8 @@ struct Mm {
   Mm(const Mm&) = delete;
   Mm& operator=(const Mm&) = delete;
 
+  // The process, for people; 0: this one.
+  std::atomic<int> pid{0};
   AddressSpace* space = nullptr;
   MapChanges* changes = nullptr;
   RegionTable regions;

@@ -3,8 +3,10 @@
 #ifndef FARSWAP_CLIENT_PAGER_SHARED_H_
 #define FARSWAP_CLIENT_PAGER_SHARED_H_
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 
 #include "client/core/folio.h"
@@ -43,11 +45,24 @@ struct Shared {
   RegionGraves graves;  // Of all address spaces.
   BlockLocks locks;
   Counters counters;
+  // Pages that are charged and not yet found: copies that writes to shared
+  // pages were let make (tree/fork_shares.h).
+  std::atomic<uint64_t> promised_pages{0};
   // A fork was told, ever: pages may be shared with a child.
   std::atomic<bool> forked{false};
   std::atomic<int> demand{0};  // Faults being served: prefetch steps aside.
 
   Grace grace;  // Of regions' objects.
+
+  // Of pages that were found: past the limit if need be, as they are there.
+  void ChargeFound(core::MemoryGroup* group, uint64_t pages) {
+    uint64_t promised = promised_pages.load(std::memory_order_relaxed);
+    uint64_t paid = 0;
+    do {
+      paid = std::min(promised, pages);
+    } while (!promised_pages.compare_exchange_weak(promised, promised - paid));
+    if (pages > paid) group->ForceCharge(pages - paid);
+  }
 
   Mutex* LockOf(const Region* region, uint64_t page) {
     return locks.Of(region, page);

@@ -12,10 +12,11 @@ namespace {
 char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
 
 Message FaultOf(const uffd_msg& msg) {
-  const bool write = (msg.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
-  return {
-      Fault{At(msg.arg.pagefault.address), msg.arg.pagefault.feat.ptid, write},
-      {}};
+  const uint64_t flags = msg.arg.pagefault.flags;
+  return {Fault{At(msg.arg.pagefault.address), msg.arg.pagefault.feat.ptid,
+                (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0,
+                (flags & UFFD_PAGEFAULT_FLAG_WP) != 0},
+          {}};
 }
 
 Message ChangeOf(MapEvent change) { return {std::nullopt, change}; }

@@ -17,6 +17,8 @@ struct Fault {
   char* address = nullptr;  // Exact, not aligned.
   uint32_t tid = 0;         // Of the thread that waits.
   bool write = false;
+  // The page is there, and write-protected.
+  bool write_protected = false;
 };
 
 struct Mm;

@@ -23,6 +23,7 @@ constexpr std::chrono::microseconds kSettlePause{50};
 
 // Of a word of /proc/PID/pagemap.
 constexpr uint64_t kPresentBit = uint64_t{1} << 63;
+constexpr uint64_t kProtectedBit = uint64_t{1} << 57;
 constexpr uint64_t kExclusiveBit = uint64_t{1} << 56;
 
 bool IsMoveOrUnmap(const MapEvent& change) {
@@ -49,6 +50,9 @@ void UffdProcess::Attach(OwnFd pagemap, std::unique_ptr<Mover> mover,
 
 std::optional<Message> UffdProcess::TryNextNoted() {
   std::optional<Message> message = TryNext();
+  if (message && message->fault) {
+    tid_.store(message->fault->tid, std::memory_order_relaxed);
+  }
   if (!message || message->fault) return message;
   MutexLock lock(&unclear_mu_);
   if (message->change.kind == MapEvent::Kind::kFork) ++forks_pending_;
@@ -74,35 +78,98 @@ bool UffdProcess::TakeUnclear(std::vector<MapEvent>* unclear) {
   return settled;
 }
 
-const char* UffdProcess::FirstShared(const char* at, const char* end) {
-  if (!forked_.load(std::memory_order_relaxed)) return end;
-  uint64_t words[kPagesPerPart];
+const char* UffdProcess::FirstOwn(const char* at, const char* end) {
+  if (!forked_.load(std::memory_order_relaxed)) return FirstPresent(at, end);
+  // What is empty is passed over in one step.
+  at = FirstPresent(at, end);
+  return FirstThatIs(/*own=*/true, at, end);
+}
+
+const char* UffdProcess::FirstNotOwn(const char* at, const char* end) {
+  if (!forked_.load(std::memory_order_relaxed)) return FirstAbsent(at, end);
+  return FirstThatIs(/*own=*/false, at, end);
+}
+
+const char* UffdProcess::FirstThatIs(bool own, const char* at,
+                                     const char* end) const {
+  uint64_t words[kPagesPerPmd];
   while (at < end) {
     const size_t pages = std::min<size_t>(
-        kPagesPerPart, static_cast<size_t>(end - at) / kPageBytes);
-    const auto offset = static_cast<off_t>(U64(at) / kPageBytes * 8);
-    const ssize_t n = pread(pagemap_fd(), words, pages * 8, offset);
-    if (n < static_cast<ssize_t>(pages * 8)) return at;  // Not known.
+        kPagesPerPmd, static_cast<size_t>(end - at) / kPageBytes);
+    // Not known: it is not its own.
+    if (!ReadPagemap(at, pages, words)) return own ? end : at;
     for (size_t i = 0; i < pages; ++i) {
-      const bool present = (words[i] & kPresentBit) != 0;
-      if (present && (words[i] & kExclusiveBit) == 0) {
-        return at + i * kPageBytes;
-      }
+      const bool is =
+          (words[i] & kPresentBit) != 0 && (words[i] & kExclusiveBit) != 0;
+      if (is == own) return at + i * kPageBytes;
     }
     at += pages * kPageBytes;
   }
   return end;
 }
 
+bool UffdProcess::ReadPagemap(const char* at, size_t pages,
+                              uint64_t* words) const {
+  const size_t bytes = pages * sizeof(*words);
+  const auto offset = static_cast<off_t>(U64(at) / kPageBytes * sizeof(*words));
+  return pread(pagemap_fd(), words, bytes, offset) ==
+         static_cast<ssize_t>(bytes);
+}
+
+absl::Status UffdProcess::RegisterAll(char* at, size_t bytes) {
+  return RegisterAs(at, bytes,
+                    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+}
+
+// Not fenced by the events that are read: it neither brings nor takes a page.
+bool UffdProcess::SetProtection(char* at, size_t bytes, uint64_t mode) {
+  uffdio_writeprotect arg{{U64(at), bytes}, mode};
+  for (int turn = 0; turn < kUnreadTurns; ++turn) {
+    const int error = Ioctl(fd(), UFFDIO_WRITEPROTECT, &arg);
+    if (error != EAGAIN) return error == 0;
+    std::this_thread::sleep_for(kUnreadPause);
+  }
+  return false;
+}
+
+bool UffdProcess::Protect(char* at, size_t bytes) {
+  return SetProtection(at, bytes, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+bool UffdProcess::Unprotect(char* at, size_t bytes) {
+  return SetProtection(at, bytes, 0);
+}
+
+bool UffdProcess::IsProtected(const char* at) {
+  uint64_t word = 0;
+  return ReadPagemap(at, 1, &word) && (word & kProtectedBit) != 0;
+}
+
+uint64_t UffdProcess::CountShared(const char* at, const char* end) const {
+  uint64_t words[kPagesPerPmd];
+  const size_t pages = std::min<size_t>(
+      kPagesPerPmd, static_cast<size_t>(end - at) / kPageBytes);
+  if (!ReadPagemap(at, pages, words)) return 0;
+  return static_cast<uint64_t>(
+      std::count_if(words, words + pages, [](uint64_t word) {
+        return (word & kPresentBit) != 0 && (word & kExclusiveBit) == 0;
+      }));
+}
+
 bool UffdProcess::IsAlive() {
   // Where nothing can be mapped (vm.mmap_min_addr), so nothing is done.
   uffdio_zeropage nowhere{{0, kPageBytes}, 0, 0};
-  return !IsGone() && Ioctl(fd(), UFFDIO_ZEROPAGE, &nowhere) != ESRCH;
+  if (gone_.load(std::memory_order_relaxed)) return false;
+  if (Ioctl(fd(), UFFDIO_ZEROPAGE, &nowhere) != ESRCH) return true;
+  SetGone();
+  return false;
 }
 
 OpResult UffdProcess::Unshare(char* at, size_t bytes) {
   Mover* const asked = mover();
   if (asked == nullptr) return {EBUSY, 0};
+  // Its mover is to write there, and must not wait for this process.
+  if (forked() && !Unprotect(at, bytes)) return {EAGAIN, 0};
   return asked->Unshare(at, bytes);
 }
 
@@ -154,6 +221,8 @@ OpResult UffdProcess::Decide(char* transit, char* from, size_t bytes) {
       done += kPageBytes;
     } else if (filled.ok()) {
       refused = true;
+    } else if (IsGone()) {
+      return {ESRCH, 0};
     } else {
       mover()->Kill("its memory could not be moved in order");
       return {ESRCH, 0};
@@ -191,17 +260,17 @@ OpResult UffdProcess::MoveToTransit(char* transit, char* from, size_t bytes) {
 }
 
 OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
-  if (IsGone()) return {ESRCH, 0};
+  if (gone_.load(std::memory_order_relaxed)) return {ESRCH, 0};
   if (mover() == nullptr) return {EBUSY, 0};
   MutexLock lock(&transit_mu_);
   char* const transit = TakeTransit(bytes);
   if (transit == nullptr) return {EBUSY, 0};
   const OpResult moved = MoveToTransit(transit, from, bytes);
-  if (moved.done > 0 && !mover()->Read(to, transit, moved.done)) {
-    if (!IsGone()) mover()->Kill("what was moved cannot be read");
-    return {ESRCH, 0};
-  }
-  return moved;
+  if (moved.done == 0) return moved;
+  const int error = mover()->Read(to, transit, moved.done);
+  if (error == 0) return moved;
+  if (error != ESRCH) mover()->Kill("what was moved cannot be read");
+  return {ESRCH, 0};
 }
 
 }  // namespace farswap::pager

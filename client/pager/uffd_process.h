@@ -45,8 +45,24 @@ class UffdProcess final : public UffdSpace {
   void SetGone() { gone_.store(true, std::memory_order_relaxed); }
   // Whether there still is such an address space. Asks the kernel.
   bool IsAlive();
+  // A thread of it that faulted; 0: none has.
+  uint32_t a_thread() const { return tid_.load(std::memory_order_relaxed); }
+  // --- what it shares since a fork ---
+  // Missing pages of the range become faults, and writes to pages that are
+  // protected.
+  absl::Status RegisterAll(char* at, size_t bytes);
+  // The first write to each present page becomes a fault, until Unprotect,
+  // which lets who waits go on. False: not all of it, for now.
+  bool Protect(char* at, size_t bytes);
+  bool Unprotect(char* at, size_t bytes);
+  bool IsProtected(const char* at);
+  // How many pages are there, and in another process too.
+  uint64_t CountShared(const char* at, const char* end) const;
   // Its pages may be shared with a child, or its parent.
-  void SetForked() { forked_.store(true, std::memory_order_relaxed); }
+  bool forked() const { return forked_.load(std::memory_order_relaxed); }
+  void SetForked(bool forked) {
+    forked_.store(forked, std::memory_order_relaxed);
+  }
 
   // For the reader. As UffdSpace::TryNext; notes what may have happened at the
   // same time as a fork.
@@ -68,11 +84,17 @@ class UffdProcess final : public UffdSpace {
   OpResult Zap(char* at, size_t bytes) override;
   OpResult DropTable(char* block) override;
   void Unmap(char* at, size_t bytes) override {}
-  const char* FirstShared(const char* at, const char* end) override;
-  bool IsGone() override { return gone_.load(std::memory_order_relaxed); }
+  const char* FirstOwn(const char* at, const char* end) override;
+  const char* FirstNotOwn(const char* at, const char* end) override;
+  bool IsGone() override { return !IsAlive(); }
 
  private:
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }
+  bool SetProtection(char* at, size_t bytes, uint64_t mode);
+  // The words of its pages in /proc/PID/pagemap; false: they cannot be had.
+  bool ReadPagemap(const char* at, size_t pages, uint64_t* words) const;
+  // The first page that is its own, or is not.
+  const char* FirstThatIs(bool own, const char* at, const char* end) const;
   // A place in transit; null: it cannot be emptied now.
   char* TakeTransit(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
   bool EmptyHalf(size_t half) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
@@ -85,6 +107,7 @@ class UffdProcess final : public UffdSpace {
   std::unique_ptr<Mover> owned_mover_;
   std::atomic<Mover*> mover_{nullptr};
   std::atomic<bool> gone_{false};
+  std::atomic<uint32_t> tid_{0};
   std::atomic<bool> forked_{false};
 
   // Moves and unmappings that were read since the last moment at which nothing

@@ -68,9 +68,13 @@ UffdSpace::~UffdSpace() {
 }
 
 absl::Status UffdSpace::Register(char* at, size_t bytes) {
+  return RegisterAs(at, bytes, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+absl::Status UffdSpace::RegisterAs(char* at, size_t bytes, uint64_t mode) {
   uffdio_register arg{};
   arg.range = {U64(at), bytes};
-  arg.mode = UFFDIO_REGISTER_MODE_MISSING;
+  arg.mode = mode;
   const int error = Ioctl(fd(), UFFDIO_REGISTER, &arg);
   if (error == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(error, "userfaultfd does not register a range");

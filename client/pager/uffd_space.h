@@ -86,6 +86,7 @@ class UffdSpace : public AddressSpace {
       : fd_(std::move(fd)), forks_(forks) {
     SetPagemap(std::move(pagemap));
   }
+  absl::Status RegisterAs(char* at, size_t bytes, uint64_t mode);
   // Whether the kernel has an event that nobody has read yet.
   bool HasUnread() const;
   // Of an address space that is only known later; once.

@@ -77,11 +77,11 @@ std::vector<MapRange> AnonymousRanges(std::string_view maps) {
   return ranges;
 }
 
-MemoryMap::MemoryMap(pid_t pid, MapRange own)
-    : pid_(pid),
+MemoryMap::MemoryMap(pid_t thread, MapRange own)
+    : thread_(thread),
       own_(own),
-      maps_(OpenProc(pid, "maps")),
-      statm_(OpenProc(pid, "statm")) {}
+      maps_(OpenProc(thread, "maps")),
+      statm_(OpenProc(thread, "statm")) {}
 
 uint64_t MemoryMap::ResidentBytes() {
   char text[128];
@@ -112,7 +112,7 @@ bool MemoryMap::ReadAll(std::string* text) {
 }
 
 void MemoryMap::FindThreads() {
-  const std::string path = absl::StrCat("/proc/", pid_, "/task");
+  const std::string path = absl::StrCat("/proc/", thread_, "/task");
   const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(path.c_str()),
                                                   closedir);
   if (tasks == nullptr) return;

@@ -40,8 +40,8 @@ class MemoryMap {
   // hold together is little, and each costs the kernel something.
   static constexpr uint64_t kLeastBytes = uint64_t{64} << 10;
 
-  // `own`: the preload library's.
-  MemoryMap(pid_t pid, MapRange own);
+  // `thread`: any of the process. `own`: the preload library's.
+  MemoryMap(pid_t thread, MapRange own);
 
   // In bytes, of private memory: what is resident, less what is of files and
   // shared memory. 0 if it is gone.
@@ -58,7 +58,7 @@ class MemoryMap {
   // Notes where control blocks are now.
   void FindThreads();
 
-  const pid_t pid_;
+  const pid_t thread_;
   const MapRange own_;
   pager::OwnFd maps_;
   pager::OwnFd statm_;

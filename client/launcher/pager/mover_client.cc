@@ -40,22 +40,23 @@ OpResult MoverClient::Unshare(char* at, size_t bytes) {
   return Call(Op::kUnshare, at, nullptr, bytes);
 }
 
-bool MoverClient::Read(char* to, const char* from, size_t bytes) {
+int MoverClient::Read(char* to, const char* from, size_t bytes) {
   // Not /proc/PID/mem, which takes 5 ms for 2 MiB where this takes 0.2.
   while (bytes > 0) {
     const iovec local{to, bytes};
     const iovec remote{const_cast<char*>(from), bytes};
-    const ssize_t n = process_vm_readv(pid_, &local, 1, &remote, 1, 0);
-    if (n <= 0) return false;
+    const ssize_t n = process_vm_readv(thread_, &local, 1, &remote, 1, 0);
+    if (n <= 0) return n < 0 ? errno : EFAULT;
     to += n;
     from += n;
     bytes -= static_cast<size_t>(n);
   }
-  return true;
+  return 0;
 }
 
 void MoverClient::Kill(const char* why) {
-  LogRaw(LogLevel::kError, "process %d is ended: %s", pid_, why);
+  LogRaw(LogLevel::kError, "the process of thread %d is ended: %s", thread_,
+         why);
   syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
 }
 

@@ -23,14 +23,16 @@ class MoverClient final : public pager::Mover {
   // that others want, or a page table that must be made, some ms.
   static constexpr std::chrono::milliseconds kPatience{200};
 
-  // The socket and the pidfd stay the caller's, and open as long as this is.
-  MoverClient(pid_t pid, int pidfd, int socket)
-      : pid_(pid), pidfd_(pidfd), socket_(socket) {}
+  // `thread`: one that lives as long as the process, whose first may end
+  // before. The socket and the pidfd stay the caller's, and open as long as
+  // this is.
+  MoverClient(pid_t thread, int pidfd, int socket)
+      : thread_(thread), pidfd_(pidfd), socket_(socket) {}
 
   pager::OpResult Move(char* to, char* from, size_t bytes) override;
   pager::OpResult Zap(char* at, size_t bytes) override;
   pager::OpResult Unshare(char* at, size_t bytes) override;
-  bool Read(char* to, const char* from, size_t bytes) override;
+  int Read(char* to, const char* from, size_t bytes) override;
   void Kill(const char* why) override;
 
  private:
@@ -42,7 +44,7 @@ class MoverClient final : public pager::Mover {
   // `*gone`: nor will there be.
   bool Await(Reply* reply, SteadyTime until, bool* gone);
 
-  const pid_t pid_;
+  const pid_t thread_;
   const int pidfd_;
   const int socket_;
 

@@ -20,6 +20,13 @@ static_assert(kTransitBytes == pager::UffdProcess::kTransitBytes);
 
 char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
 
+// Its mover's id as it is known here; in a pid namespace of its own it says
+// another one, and then its first thread must do.
+pid_t ThreadOf(pid_t pid, pid_t mover) {
+  const std::string path = absl::StrCat("/proc/", pid, "/task/", mover);
+  return access(path.c_str(), F_OK) == 0 ? mover : pid;
+}
+
 absl::Status Send(int socket, Op op, int fd) {
   Command command;
   command.op = op;
@@ -33,9 +40,10 @@ absl::Status Send(int socket, Op op, int fd) {
 Process::Process(pid_t pid, const Hello& hello, pager::OwnFd socket)
     : pid_(pid),
       hello_(hello),
+      thread_(ThreadOf(pid, static_cast<pid_t>(hello.mover))),
       socket_(std::move(socket)),
       pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))),
-      map_(pid, {hello.own_start, hello.own_end}) {}
+      map_(thread_, {hello.own_start, hello.own_end}) {}
 
 absl::Status Process::AskForUffd(int device) {
   state_ = State::kMaking;
@@ -72,7 +80,7 @@ absl::Status Process::Answered(pager::TreePager* pager) {
 }
 
 absl::Status Process::Attach() {
-  const std::string path = absl::StrCat("/proc/", pid_, "/pagemap");
+  const std::string path = absl::StrCat("/proc/", thread_, "/pagemap");
   pager::OwnFd pagemap(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!pagemap.valid()) return absl::ErrnoToStatus(errno, path);
   pager::UffdProcess& uffd = mm_->uffd();
@@ -83,8 +91,9 @@ absl::Status Process::Attach() {
   status = uffd.Register(At(hello_.transit), kTransitBytes);
   if (!status.ok()) return status;
   uffd.Attach(std::move(pagemap),
-              std::make_unique<MoverClient>(pid_, pidfd_.get(), socket()),
+              std::make_unique<MoverClient>(thread_, pidfd_.get(), socket()),
               At(hello_.transit));
+  mm_->pid.store(pid_, std::memory_order_relaxed);
   state_ = State::kFar;
   Track();
   return absl::OkStatus();
@@ -96,6 +105,8 @@ bool Process::Track() {
   for (const MapRange& range : map_.far()) {
     mm_->Track(At(range.start), At(range.end));
   }
+  // What it shared with its parent or a child is its own some time.
+  if (mm_->uffd().forked()) mm_->Adopt();
   return true;
 }
 

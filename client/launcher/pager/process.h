@@ -62,6 +62,8 @@ class Process {
 
   const pid_t pid_;
   const Hello hello_;
+  // The mover, which is there to the last; so is its folder in /proc.
+  const pid_t thread_;
   const pager::OwnFd socket_;
   const pager::OwnFd pidfd_;
   MemoryMap map_;

@@ -1,6 +1,7 @@
 #include "client/launcher/pager/supervisor.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,7 +142,10 @@ void Supervisor::ReadHello(Stranger* stranger) {
       std::memcmp(hello.secret, expected_.secret, kSecretBytes) == 0;
   const pid_t pid = PeerOf(stranger->socket.get());
   if (known) return Add(pid, hello, std::move(stranger->socket));
-  LogRaw(LogLevel::kWarning, "process %d says what is no hello", pid);
+  // Else it has ended before it said anything.
+  if (received == Received::kPacket) {
+    LogRaw(LogLevel::kWarning, "process %d says what is no hello", pid);
+  }
   stranger->socket.Reset();
 }
 
@@ -215,6 +219,12 @@ void Supervisor::RemoveDeadChildren() {
 
 void Supervisor::EndAll() {
   for (const auto& process : processes_) process->Kill();
+  // Those of raw clones: one of their threads is all that is known of them.
+  MutexLock lock(&mu_);
+  for (const auto& [id, child] : unreported_) {
+    const auto tid = static_cast<pid_t>(child.mm->uffd().a_thread());
+    if (tid != 0 && child.mm->uffd().IsAlive()) kill(tid, SIGKILL);
+  }
 }
 
 // --- how much they have ---

@@ -29,7 +29,6 @@ void ForkCopy::CopyPiece(const RegionTable::Piece& piece) {
     char* const at = piece.start + (first - piece.page) * kPageBytes;
     CopyRun(piece.region.get(), first, end - first, at, to);
   });
-  child_.changes->AddLeftovers(piece.start, piece.end);
 }
 
 void ForkCopy::CopyRun(Region* from, uint64_t page, uint64_t pages, char* at,

@@ -52,13 +52,19 @@ uint64_t ProcessMm::TrackGap(char* start, char* end) {
   if (!uffd_.Settled(start, bytes)) return 0;
   // Found before it faults.
   const RegionTable::Piece piece = AddPiece(start, end);
-  if (!uffd_.Register(start, bytes).ok()) {
+  if (!uffd_.RegisterAll(start, bytes).ok()) {
     regions.Carve(start, end);
     forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
     return 0;
   }
   changes_.Adopt(start, end);
   return bytes;
+}
+
+void ProcessMm::Adopt() {
+  for (const auto& piece : regions.All()) {
+    changes_.Adopt(piece.start, piece.end);
+  }
 }
 
 bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {

@@ -12,6 +12,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_TREE_PROCESS_MM_H_
 #define FARSWAP_CLIENT_PAGER_TREE_PROCESS_MM_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -41,6 +42,9 @@ class ProcessMm final : public Mm,
             uint64_t id, OwnFd uffd, bool forks, OnFork on_fork);
 
   uint64_t id() const { return id_; }
+  // Nobody knows what it has, so it is not served: who faults is ended.
+  void Condemn() { condemned_.store(true, std::memory_order_relaxed); }
+  bool condemned() const { return condemned_.load(std::memory_order_relaxed); }
   UffdProcess& uffd() { return uffd_; }
 
   // What of the range, page-aligned private anonymous memory of the process as
@@ -48,6 +52,9 @@ class ProcessMm final : public Mm,
   // changing, or is something else by now) is left for the next time. Returns
   // the bytes.
   uint64_t Track(char* start, char* end);
+  // Makes what is there, and was not known or was another one's too, folios:
+  // charged, and to be taken out. Of a process that was forked.
+  void Adopt();
   // What of the range is far memory is not to be any more: brings in what is
   // out, and lets go of what is all there. What is not is for the next time.
   void Untrack(char* start, char* end);
@@ -73,6 +80,7 @@ class ProcessMm final : public Mm,
   Shared& shared_;
   const std::shared_ptr<core::MemoryGroup> group_;
   const uint64_t id_;
+  std::atomic<bool> condemned_{false};
   UffdProcess uffd_;
   const OnFork on_fork_;
   MapChanges changes_;

@@ -1,5 +1,7 @@
 #include "client/pager/tree/tree_pager.h"
 
+#include <signal.h>
+
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -11,9 +13,11 @@
 #include "client/pager/region_end.h"
 #include "client/pager/shared.h"
 #include "client/pager/tree/fork_copy.h"
+#include "client/pager/tree/fork_shares.h"
 #include "client/pager/tree/tree_source.h"
 #include "client/pager/workers.h"
 #include "common/log_raw.h"
+#include "common/mutex.h"
 #include "common/units.h"
 
 namespace farswap::pager {
@@ -48,9 +52,7 @@ class TreePager::Impl final : public Workers::Handler {
   void CheckInvariants() const;
 
  private:
-  void Serve(const Message& message, SteadyTime read_at) override {
-    faults_->Serve(message.mm, *message.fault, read_at);
-  }
+  void Serve(const Message& message, SteadyTime read_at) override;
   void QueueChange(const Message& message) override {
     message.mm->changes->Queue(message.change);
   }
@@ -61,6 +63,8 @@ class TreePager::Impl final : public Workers::Handler {
   void Forked(ProcessMm* parent, int uffd,
               const std::vector<AddressRange>& held,
               const std::function<void()>& copied);
+  // One that is gone may have been the last that something was shared with.
+  void EndSharing(const ProcessMm& gone);
   // The background's, beside reclaim.
   void DoChores();
 
@@ -69,9 +73,18 @@ class TreePager::Impl final : public Workers::Handler {
   std::shared_ptr<core::MemoryGroup> group_;
   std::atomic<uint64_t> next_id_{1};
   TreeSource source_;
+  // Forked children that cannot be read; kept open.
+  Mutex unserved_mu_;
+  std::vector<std::shared_ptr<ProcessMm>> unserved_
+      ABSL_GUARDED_BY(unserved_mu_);
   std::unique_ptr<Reclaim> reclaim_;
   std::unique_ptr<FaultPath> faults_;
+  std::unique_ptr<ForkShares> shares_;
   std::unique_ptr<Workers> workers_;
+
+  Mutex children_mu_;
+  // Those that were forked, by their ids.
+  std::vector<uint64_t> children_ ABSL_GUARDED_BY(children_mu_);
 };
 
 absl::Status TreePager::Impl::Init(
@@ -92,6 +105,8 @@ absl::Status TreePager::Impl::Init(
   reclaim_ = std::make_unique<Reclaim>(&shared_, [this] { DoChores(); });
   reclaim_->AddGroup(group_);
   faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
+  shares_ =
+      std::make_unique<ForkShares>(&shared_, reclaim_.get(), group_.get());
   workers_ = std::make_unique<Workers>(&source_, nullptr, this);
   status = reclaim_->Start();
   if (status.ok()) status = faults_->ahead().Start();
@@ -137,9 +152,7 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   shared_.counters.forks.Add();
   std::vector<MapEvent> unclear;
   const bool settled = parent->uffd().TakeUnclear(&unclear);
-  parent->uffd().SetForked();
   auto child = MakeMm(OwnFd(uffd), /*forks=*/true);
-  child->uffd().SetForked();
   // What the child may have, or not, or elsewhere.
   std::vector<AddressRange> lost = held;
   for (const MapEvent& change : unclear) {
@@ -149,21 +162,44 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   }
   ForkCopy copy(&shared_, parent, child.get());
   copy.Copy(lost);
+  shares_->Protect(parent);
+  shares_->Protect(child.get());
   copied();
   for (const auto& [start, end] : lost) copy.Lose(start, end);
   for (char* const page : parent->uffd().TakeLacked(uffd)) {
     copy.Lose(page, page + kPageBytes);
   }
-  if (!settled) {
-    LogRaw(LogLevel::kError,
-           "a process forked while it changed its map, and what was changed is "
-           "not told: its child is not served");
-    return;
+  if (!settled) child->Condemn();
+  {
+    MutexLock lock(&children_mu_);
+    children_.push_back(child->id());
   }
   if (options_.on_fork) options_.on_fork(*parent, child);
-  if (!source_.Add(child).ok()) {
-    LogRaw(LogLevel::kError, "no descriptor is left for a forked child");
+  if (source_.Add(child).ok()) return;
+  // Who faults waits, rather than read zeros, until this process ends.
+  LogRaw(LogLevel::kError,
+         "a forked child of process %d waits for ever: no descriptor is left, "
+         "see ulimit -n",
+         parent->pid.load());
+  MutexLock lock(&unserved_mu_);
+  unserved_.push_back(std::move(child));
+}
+
+void TreePager::Impl::Serve(const Message& message, SteadyTime read_at) {
+  const auto* const mm = static_cast<ProcessMm*>(message.mm.get());
+  if (mm->condemned()) {
+    LogRaw(LogLevel::kError,
+           "thread %u is ended: its process was forked while its parent "
+           "changed its map, and what it has is not known",
+           message.fault->tid);
+    kill(static_cast<pid_t>(message.fault->tid), SIGKILL);
+    return;
   }
+  if (message.fault->write_protected) {
+    return shares_->Serve(static_cast<ProcessMm*>(message.mm.get()),
+                          *message.fault, read_at);
+  }
+  faults_->Serve(message.mm, *message.fault, read_at);
 }
 
 void TreePager::Impl::Remove(const std::shared_ptr<ProcessMm>& mm) {
@@ -172,6 +208,17 @@ void TreePager::Impl::Remove(const std::shared_ptr<ProcessMm>& mm) {
   for (const std::shared_ptr<Region>& region : mm->regions.Regions()) {
     EndRegion(&shared_, reclaim_.get(), region.get(), [](const auto&) {});
   }
+  EndSharing(*mm);
+}
+
+void TreePager::Impl::EndSharing(const ProcessMm& gone) {
+  MutexLock lock(&children_mu_);
+  if (std::erase(children_, gone.id()) == 0 || !children_.empty()) return;
+  // Whoever is left shares with nobody.
+  for (const auto& mm : source_.All()) {
+    if (mm->uffd().forked()) shares_->End(mm.get());
+  }
+  shares_->EndAll();
 }
 
 void TreePager::Impl::DoChores() {
