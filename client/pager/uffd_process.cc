@@ -33,15 +33,13 @@ bool IsMoveOrUnmap(const MapEvent& change) {
 
 }  // namespace
 
-UffdProcess::UffdProcess(OwnFd uffd, bool forks)
-    : UffdSpace(std::move(uffd), OwnFd(), forks) {}
-
-void UffdProcess::Attach(OwnFd pagemap, std::unique_ptr<Mover> mover,
-                         char* transit) {
-  SetPagemap(std::move(pagemap));
+UffdProcess::UffdProcess(OwnFd uffd, bool forks, char* transit)
+    : UffdSpace(std::move(uffd), OwnFd(), forks), transit_(transit) {
   SetNotInherited(transit, kTransitBytes);
-  MutexLock lock(&transit_mu_);
-  transit_ = transit;
+}
+
+void UffdProcess::Attach(OwnFd pagemap, std::unique_ptr<Mover> mover) {
+  SetPagemap(std::move(pagemap));
   owned_mover_ = std::move(mover);
   mover_.store(owned_mover_.get(), std::memory_order_release);
 }

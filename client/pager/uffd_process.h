@@ -34,12 +34,14 @@ class UffdProcess final : public UffdSpace {
  public:
   static constexpr size_t kTransitBytes = 2 * kPmdBytes;
 
-  // `forks`: as UffdSpace::Enable said.
-  UffdProcess(OwnFd uffd, bool forks);
+  // `forks`: as UffdSpace::Enable said. `transit`: kTransitBytes of the
+  // process, 2 MiB aligned, which are not inherited.
+  UffdProcess(OwnFd uffd, bool forks, char* transit);
 
-  // The process has reported in. `pagemap`: its /proc/PID/pagemap. `transit`:
-  // kTransitBytes there, 2 MiB aligned, registered. Once.
-  void Attach(OwnFd pagemap, std::unique_ptr<Mover> mover, char* transit);
+  char* transit() const { return transit_; }
+  // The process has reported in, and its transit is registered. `pagemap`: its
+  // /proc/PID/pagemap. Once.
+  void Attach(OwnFd pagemap, std::unique_ptr<Mover> mover);
   bool attached() const { return mover() != nullptr; }
   // It has ended, or called exec: every operation says ESRCH, or will.
   void SetGone() { gone_.store(true, std::memory_order_relaxed); }
@@ -52,7 +54,7 @@ class UffdProcess final : public UffdSpace {
   // protected.
   absl::Status RegisterAll(char* at, size_t bytes);
   // The first write to each present page becomes a fault, until Unprotect,
-  // which lets who waits go on. False: not all of it, for now.
+  // which lets who waits go on. False: not all of it, at the moment.
   bool Protect(char* at, size_t bytes);
   bool Unprotect(char* at, size_t bytes);
   bool IsProtected(const char* at);
@@ -104,6 +106,7 @@ class UffdProcess final : public UffdSpace {
   OpResult Decide(char* transit, char* from, size_t bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
 
+  char* const transit_;
   std::unique_ptr<Mover> owned_mover_;
   std::atomic<Mover*> mover_{nullptr};
   std::atomic<bool> gone_{false};
@@ -118,7 +121,6 @@ class UffdProcess final : public UffdSpace {
 
   // Held across a move, a read and a zap: some 100 us; a leaf lock.
   Mutex transit_mu_;
-  char* transit_ ABSL_GUARDED_BY(transit_mu_) = nullptr;
   size_t used_ ABSL_GUARDED_BY(transit_mu_) = 0;  // From its start.
   // Whether a half may have pages.
   bool filled_[2] ABSL_GUARDED_BY(transit_mu_) = {};

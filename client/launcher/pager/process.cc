@@ -72,7 +72,7 @@ absl::Status Process::Answered(pager::TreePager* pager) {
   }
   if (state_ == State::kMaking) {
     if (!uffd.valid()) return absl::InternalError("it sent no userfaultfd");
-    auto mm = pager->Add(std::move(uffd));
+    auto mm = pager->Add(std::move(uffd), At(hello_.transit));
     if (!mm.ok()) return mm.status();
     mm_ = *std::move(mm);
   }
@@ -84,6 +84,7 @@ absl::Status Process::Attach() {
   pager::OwnFd pagemap(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!pagemap.valid()) return absl::ErrnoToStatus(errno, path);
   pager::UffdProcess& uffd = mm_->uffd();
+  mm_->tag_page.store(hello_.tag_page);
   // First of all: a child that is forked from now on knows by it that it is
   // paged for.
   absl::Status status = uffd.Register(At(hello_.tag_page), kPageBytes);
@@ -91,8 +92,7 @@ absl::Status Process::Attach() {
   status = uffd.Register(At(hello_.transit), kTransitBytes);
   if (!status.ok()) return status;
   uffd.Attach(std::move(pagemap),
-              std::make_unique<MoverClient>(thread_, pidfd_.get(), socket()),
-              At(hello_.transit));
+              std::make_unique<MoverClient>(thread_, pidfd_.get(), socket()));
   mm_->pid.store(pid_, std::memory_order_relaxed);
   state_ = State::kFar;
   Track();

@@ -60,21 +60,13 @@ Supervisor::~Supervisor() = default;
 
 // --- forks ---
 
-uint64_t Supervisor::TagPageOf(const pager::ProcessMm& mm) {
-  MutexLock lock(&mu_);
-  if (const auto it = tag_pages_.find(mm.id()); it != tag_pages_.end()) {
-    return it->second;
-  }
-  const auto it = unreported_.find(mm.id());
-  return it == unreported_.end() ? 0 : it->second.tag_page;
-}
-
 void Supervisor::OnFork(const pager::ProcessMm& parent,
                         const std::shared_ptr<pager::ProcessMm>& child) {
-  const uint64_t tag_page = TagPageOf(parent);
+  const uint64_t tag_page = parent.tag_page.load();
+  child->tag_page.store(tag_page);
   {
     MutexLock lock(&mu_);
-    unreported_.emplace(child->id(), Unreported{child, tag_page});
+    unreported_.emplace(child->id(), child);
   }
   alignas(kPageBytes) char page[kPageBytes] = {};
   const uint64_t tag = child->id();
@@ -157,9 +149,8 @@ void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
       MutexLock lock(&mu_);
       const auto it = unreported_.find(hello.tag);
       if (it != unreported_.end()) {
-        mm = it->second.mm;
+        mm = it->second;
         unreported_.erase(it);
-        tag_pages_.emplace(mm->id(), hello.tag_page);
       }
     }
     if (mm == nullptr || !process->GiveUffd(std::move(mm)).ok()) {
@@ -184,20 +175,13 @@ void Supervisor::Serve(Process* process, short events) {
              "%s",
              process->pid(), std::string(status.message()).c_str());
       process->Kill();
-    } else if (process->state() == Process::State::kFar) {
-      MutexLock lock(&mu_);
-      tag_pages_.emplace(process->mm()->id(), process->hello().tag_page);
     }
   }
   if ((events & (POLLHUP | POLLRDHUP | POLLERR)) != 0) Remove(process);
 }
 
 void Supervisor::Remove(Process* process) {
-  if (process->mm() != nullptr) {
-    pager_->Remove(process->mm());
-    MutexLock lock(&mu_);
-    tag_pages_.erase(process->mm()->id());
-  }
+  if (process->mm() != nullptr) pager_->Remove(process->mm());
   std::erase_if(processes_, [&](const auto& p) { return p.get() == process; });
 }
 
@@ -206,10 +190,10 @@ void Supervisor::RemoveDeadChildren() {
   {
     MutexLock lock(&mu_);
     for (auto it = unreported_.begin(); it != unreported_.end();) {
-      if (it->second.mm->uffd().IsAlive()) {
+      if (it->second->uffd().IsAlive()) {
         ++it;
       } else {
-        dead.push_back(std::move(it->second.mm));
+        dead.push_back(std::move(it->second));
         it = unreported_.erase(it);
       }
     }
@@ -222,8 +206,8 @@ void Supervisor::EndAll() {
   // Those of raw clones: one of their threads is all that is known of them.
   MutexLock lock(&mu_);
   for (const auto& [id, child] : unreported_) {
-    const auto tid = static_cast<pid_t>(child.mm->uffd().a_thread());
-    if (tid != 0 && child.mm->uffd().IsAlive()) kill(tid, SIGKILL);
+    const auto tid = static_cast<pid_t>(child->uffd().a_thread());
+    if (tid != 0 && child->uffd().IsAlive()) kill(tid, SIGKILL);
   }
 }
 

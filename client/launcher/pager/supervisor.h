@@ -48,11 +48,6 @@ class Supervisor {
     pager::OwnFd socket;
     SteadyTime until;
   };
-  // A forked child whose own Hello is still to come, or never does.
-  struct Unreported {
-    std::shared_ptr<pager::ProcessMm> mm;
-    uint64_t tag_page;
-  };
 
   void Wait(std::chrono::milliseconds timeout);
   bool IsOver();
@@ -70,7 +65,6 @@ class Supervisor {
   // Looks at who uses how much; returns when to look again.
   std::chrono::milliseconds Tick();
   uint64_t StartAttaching(uint64_t used);
-  uint64_t TagPageOf(const pager::ProcessMm& mm) ABSL_LOCKS_EXCLUDED(mu_);
 
   const uint64_t limit_;
   const pager::OwnFd control_;
@@ -87,9 +81,10 @@ class Supervisor {
   std::vector<std::unique_ptr<Process>> processes_;
 
   Mutex mu_;  // For OnFork, which the pager's workers call.
-  std::unordered_map<uint64_t, Unreported> unreported_ ABSL_GUARDED_BY(mu_);
-  // Tag pages of those that are far, by the id of their address space.
-  std::unordered_map<uint64_t, uint64_t> tag_pages_ ABSL_GUARDED_BY(mu_);
+  // Forked children whose own Hello is still to come, or never does, by the id
+  // of their address space.
+  std::unordered_map<uint64_t, std::shared_ptr<pager::ProcessMm>> unreported_
+      ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace farswap::launcher

@@ -3,7 +3,7 @@
 //
 // A shared page is charged once, to who had it before the fork. The first to
 // write to it gets a copy, of which the kernel tells nobody. So shared pages
-// are write-protected (UFFDIO_WRITEPROTECT), and the fault of the first write
+// are write-protected, and the fault of the first write
 // to 64 KiB of them waits until there is room for the copies: a tree that
 // copies as fast as it can stays within its limit. What was charged so is taken
 // off the charge of the pages when they are found, in whoever has them to

@@ -13,12 +13,12 @@ constexpr PageWord kHole(PageWord::Kind::kHole, 0);
 }  // namespace
 
 ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
-                     uint64_t id, OwnFd uffd, bool forks, OnFork on_fork)
+                     uint64_t id, OwnFd uffd, char* transit, OnFork on_fork)
     : Mm(&shared->graves),
       shared_(*shared),
       group_(std::move(group)),
       id_(id),
-      uffd_(std::move(uffd), forks),
+      uffd_(std::move(uffd), /*forks=*/true, transit),
       on_fork_(std::move(on_fork)),
       changes_(shared, this, this),
       forget_(shared) {
@@ -144,8 +144,12 @@ void ProcessMm::SetEmpty(const RegionTable::Piece& piece) {
 std::shared_ptr<Region> ProcessMm::RegionFor(char* start, char* end) {
   const uint64_t window = reinterpret_cast<uint64_t>(start) / kWindowBytes;
   char* const base = reinterpret_cast<char*>(window * kWindowBytes);
-  const auto page = static_cast<uint64_t>(start - base) / kPageBytes;
-  const auto pages = static_cast<uint64_t>(end - start) / kPageBytes;
+  // Of whole blocks, as holes are set beside the range.
+  const uint64_t page =
+      AlignDown(static_cast<uint64_t>(start - base) / kPageBytes, kPagesPerPmd);
+  const uint64_t pages =
+      AlignUp(static_cast<uint64_t>(end - base) / kPageBytes, kPagesPerPmd) -
+      page;
   for (const std::shared_ptr<Region>& region : regions.Regions()) {
     if (region->address() == base && region->IsHome(page, pages)) return region;
   }

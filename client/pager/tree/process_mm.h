@@ -37,11 +37,15 @@ class ProcessMm final : public Mm,
                                     const std::vector<AddressRange>& held,
                                     const std::function<void()>& copied)>;
 
-  // `id`: of this address space, never given twice; not 0.
+  // `id`: of this address space, never given twice; not 0. `transit`: as
+  // UffdProcess's.
   ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
-            uint64_t id, OwnFd uffd, bool forks, OnFork on_fork);
+            uint64_t id, OwnFd uffd, char* transit, OnFork on_fork);
 
   uint64_t id() const { return id_; }
+  // Where a forked child is told its id (client/launcher/process_wire.h); 0:
+  // not known.
+  std::atomic<uint64_t> tag_page{0};
   // Nobody knows what it has, so it is not served: who faults is ended.
   void Condemn() { condemned_.store(true, std::memory_order_relaxed); }
   bool condemned() const { return condemned_.load(std::memory_order_relaxed); }

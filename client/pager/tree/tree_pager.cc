@@ -3,6 +3,8 @@
 #include <signal.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,8 @@ namespace {
 constexpr uint64_t kMinLimitBytes = uint64_t{8} << 20;
 // For the goodbyes at the end: giving clusters back, closing the session.
 constexpr std::chrono::seconds kShutdownWait{2};
+// The reader never waits.
+constexpr std::chrono::seconds kChangesWait{60};
 
 absl::Status CheckLimit(uint64_t bytes) {
   if (bytes >= kMinLimitBytes) return absl::OkStatus();
@@ -43,7 +47,7 @@ class TreePager::Impl final : public Workers::Handler {
                     std::unique_ptr<remote::Transport> transport);
   void Shutdown();
 
-  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd);
+  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd, char* transit);
   void Remove(const std::shared_ptr<ProcessMm>& mm);
   absl::Status SetLimit(uint64_t limit_bytes);
   uint64_t usage_bytes() const { return group_->usage() * kPageBytes; }
@@ -59,10 +63,11 @@ class TreePager::Impl final : public Workers::Handler {
   void ApplyChanges(const Message& message) override {
     message.mm->changes->Apply();
   }
-  std::shared_ptr<ProcessMm> MakeMm(OwnFd uffd, bool forks);
+  std::shared_ptr<ProcessMm> MakeMm(OwnFd uffd, char* transit);
   void Forked(ProcessMm* parent, int uffd,
               const std::vector<AddressRange>& held,
               const std::function<void()>& copied);
+  void AwaitChanges(ProcessMm* mm);
   // One that is gone may have been the last that something was shared with.
   void EndSharing(const ProcessMm& gone);
   // The background's, beside reclaim.
@@ -125,21 +130,22 @@ void TreePager::Impl::Shutdown() {
   shared_.transport.reset();
 }
 
-std::shared_ptr<ProcessMm> TreePager::Impl::MakeMm(OwnFd uffd, bool forks) {
+std::shared_ptr<ProcessMm> TreePager::Impl::MakeMm(OwnFd uffd, char* transit) {
   return std::make_shared<ProcessMm>(
-      &shared_, group_, next_id_.fetch_add(1), std::move(uffd), forks,
+      &shared_, group_, next_id_.fetch_add(1), std::move(uffd), transit,
       [this](ProcessMm* parent, int child, const auto& held,
              const auto& copied) { Forked(parent, child, held, copied); });
 }
 
-absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Impl::Add(OwnFd uffd) {
+absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Impl::Add(OwnFd uffd,
+                                                                char* transit) {
   const absl::StatusOr<bool> forks = UffdSpace::Enable(uffd.get());
   if (!forks.ok()) return forks.status();
   if (!*forks) {
     return absl::PermissionDeniedError(
         "forks of a process are told to who has CAP_SYS_PTRACE only");
   }
-  auto mm = MakeMm(std::move(uffd), *forks);
+  auto mm = MakeMm(std::move(uffd), transit);
   const absl::Status status = source_.Add(mm);
   if (!status.ok()) return status;
   return mm;
@@ -152,7 +158,7 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   shared_.counters.forks.Add();
   std::vector<MapEvent> unclear;
   const bool settled = parent->uffd().TakeUnclear(&unclear);
-  auto child = MakeMm(OwnFd(uffd), /*forks=*/true);
+  auto child = MakeMm(OwnFd(uffd), parent->uffd().transit());
   // What the child may have, or not, or elsewhere.
   std::vector<AddressRange> lost = held;
   for (const MapEvent& change : unclear) {
@@ -202,7 +208,22 @@ void TreePager::Impl::Serve(const Message& message, SteadyTime read_at) {
   faults_->Serve(message.mm, *message.fault, read_at);
 }
 
+// What it forked just before is to have what it had: it went on when that was
+// read, which may be before it was applied.
+void TreePager::Impl::AwaitChanges(ProcessMm* mm) {
+  const auto until = std::chrono::steady_clock::now() + kChangesWait;
+  for (;;) {
+    mm->changes->Apply();
+    if (mm->uffd().IsAllRead(/*untold=*/0)) return;
+    if (std::chrono::steady_clock::now() > until) {
+      DieRaw("what process %d changed last cannot be told", mm->pid.load());
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
 void TreePager::Impl::Remove(const std::shared_ptr<ProcessMm>& mm) {
+  AwaitChanges(mm.get());
   source_.Remove(*mm);
   mm->uffd().SetGone();
   for (const std::shared_ptr<Region>& region : mm->regions.Regions()) {
@@ -269,8 +290,9 @@ absl::StatusOr<std::unique_ptr<TreePager>> TreePager::Create(
 
 TreePager::~TreePager() { impl_->Shutdown(); }
 
-absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Add(OwnFd uffd) {
-  return impl_->Add(std::move(uffd));
+absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Add(OwnFd uffd,
+                                                          char* transit) {
+  return impl_->Add(std::move(uffd), transit);
 }
 
 void TreePager::Remove(const std::shared_ptr<ProcessMm>& mm) {

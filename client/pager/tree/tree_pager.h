@@ -48,9 +48,10 @@ class TreePager {
   TreePager(const TreePager&) = delete;
   TreePager& operator=(const TreePager&) = delete;
 
-  // A process of its own, by a fresh userfaultfd of it. Nothing is registered
-  // yet. Errors: Unimplemented (the kernel), ResourceExhausted, Internal.
-  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd);
+  // A process of its own, by a fresh userfaultfd of it, and where its transit
+  // is (UffdProcess). Nothing is registered yet. Errors: Unimplemented (the
+  // kernel), PermissionDenied, ResourceExhausted.
+  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd, char* transit);
   // The process has ended, or called exec: frees what it had. Others may hold
   // the object for a while.
   void Remove(const std::shared_ptr<ProcessMm>& mm);
