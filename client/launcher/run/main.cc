@@ -108,8 +108,8 @@ int Main(int argc, char** argv) {
   }
   DropInherited();
   RaiseDescriptorLimit();
-  Supervisor supervisor(plan.options, plan.pager, &signals, &poller,
-                        *std::move(rendezvous));
+  Supervisor supervisor(plan.options, plan.preload, plan.pager, &signals,
+                        &poller, *std::move(rendezvous));
   EndLike(supervisor.Run(pid, plan.known_local));
 }
 

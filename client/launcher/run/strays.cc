@@ -64,7 +64,7 @@ std::string Strays::Why(pid_t pid, pid_t parent, bool silent) const {
   if (!why.empty()) return "is " + why;
   const std::string environment = ReadEnvironment(pid);
   if (!Has(environment, kRunVariable, variable_) ||
-      !Has(environment, "LD_PRELOAD", "libfarswap-preload.so")) {
+      !Has(environment, "LD_PRELOAD", preload_)) {
     return kShed;
   }
   return silent ? kSilent : "";
@@ -122,6 +122,7 @@ bool Strays::IsLocal(pid_t pid, pid_t parent) const {
   const auto record = records_.find(pid);
   if (record != records_.end() && record->second.named) return true;
   for (int round = 0; round < kExecRounds; ++round) {
+    if (HasMover(pid)) return false;
     const std::string why = Why(pid, parent, false);
     if (why != kShed) return !why.empty();
     usleep(kExecRoundUs);
@@ -129,11 +130,20 @@ bool Strays::IsLocal(pid_t pid, pid_t parent) const {
   return true;
 }
 
+bool Strays::AnyIsYetToReport(pid_t pager) const {
+  for (const pid_t pid : Descendants(getpid(), pager)) {
+    const std::optional<ProcStat> stat = ReadStat(pid);
+    if (!stat.has_value() || stat->ended()) continue;
+    if (!HasMover(pid) && !IsLocal(pid, stat->parent)) return true;
+  }
+  return false;
+}
+
 bool Strays::AnyMayReport(pid_t pager) const {
   for (const pid_t pid : Descendants(getpid(), pager)) {
     const std::optional<ProcStat> stat = ReadStat(pid);
     if (!stat.has_value() || stat->ended()) continue;
-    if (HasMover(pid) || !IsLocal(pid, stat->parent)) return true;
+    if (!IsLocal(pid, stat->parent)) return true;
   }
   return false;
 }

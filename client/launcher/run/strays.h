@@ -25,8 +25,9 @@ class Strays {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // `variable` is what $FARSWAP_RUN of the tree's processes is.
-  explicit Strays(std::string variable) : variable_(std::move(variable)) {}
+  // What the tree's processes have in $FARSWAP_RUN and in $LD_PRELOAD.
+  Strays(std::string variable, std::string preload)
+      : variable_(std::move(variable)), preload_(std::move(preload)) {}
 
   // Those below this process, but not at or below `pager`, that are found for
   // the first time. `known` says which have reported in; others are told by
@@ -41,6 +42,8 @@ class Strays {
   // Whether some process below this one may have far memory, or may yet come
   // to have it: is no stray.
   bool AnyMayReport(pid_t pager) const;
+  // Whether one of them has not done so.
+  bool AnyIsYetToReport(pid_t pager) const;
 
  private:
   struct Record {
@@ -59,6 +62,7 @@ class Strays {
   bool IsNew(pid_t pid, pid_t parent, uint64_t start, Time now);
 
   const std::string variable_;
+  const std::string preload_;
   std::map<pid_t, Record> records_;
 };
 

@@ -40,6 +40,9 @@ constexpr int kLookShare = 10;
 constexpr int kStrayShare = 20;
 // Descriptors that are not for processes.
 constexpr size_t kOtherDescriptors = 64;
+// How long new processes are waited for: a second.
+constexpr int kReportRounds = 100;
+constexpr int kReportRoundUs = 10000;
 // How long ended processes are waited for: rounds of two milliseconds.
 constexpr int kEndRounds = 500;
 
@@ -57,8 +60,9 @@ bool EndsUs(uint32_t signal) {
 
 }  // namespace
 
-Supervisor::Supervisor(const Options& options, std::string pager,
-                       Signals* signals, Poller* poller, Rendezvous rendezvous)
+Supervisor::Supervisor(const Options& options, std::string preload,
+                       std::string pager, Signals* signals, Poller* poller,
+                       Rendezvous rendezvous)
     : options_(options),
       pager_path_(std::move(pager)),
       signals_(signals),
@@ -66,7 +70,7 @@ Supervisor::Supervisor(const Options& options, std::string pager,
       max_processes_(MaxProcesses()),
       poller_(poller),
       intake_(poller, kListener, kFirstProcess, std::move(rendezvous)),
-      strays_(intake_.Variable()) {
+      strays_(intake_.Variable(), std::move(preload)) {
   poller_->Watch(signals_->fd(), kSignals, EPOLLIN);
 }
 
@@ -280,6 +284,12 @@ void Supervisor::OnPagerEnd() {
 
 void Supervisor::SayGoodbye() {
   phase_ = Phase::kFarewell;
+  // A daemon that is just being executed is not known to the pager, which
+  // would find that it has nothing left to do.
+  for (int round = 0; round < kReportRounds; ++round) {
+    if (!strays_.AnyIsYetToReport(pager_.pid())) break;
+    usleep(kReportRoundUs);
+  }
   pager_.Send(Control::Kind::kBye, 0, {}, Fd());
   WatchPager();
   // Who reads them next finds them written.

@@ -24,9 +24,9 @@ namespace farswap::launcher {
 
 class Supervisor {
  public:
-  // `pager`: the path of farswap-pager.
-  Supervisor(const Options& options, std::string pager, Signals* signals,
-             Poller* poller, Rendezvous rendezvous);
+  // With the paths of the preload library and of farswap-pager.
+  Supervisor(const Options& options, std::string preload, std::string pager,
+             Signals* signals, Poller* poller, Rendezvous rendezvous);
 
   // Of `command`, which has been started. `known_local`: it is known to stay
   // local, and that has been said. Returns its status, as wait's, or that of

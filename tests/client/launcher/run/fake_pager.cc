@@ -133,7 +133,7 @@ void OnProcess(size_t at) {
 
 void Turn() {
   std::vector<pollfd> fds = {
-      {kControlFd, POLLIN, 0}, {listener, POLLIN, 0}, {orders, POLLIN, 0}};
+      {control_fd, POLLIN, 0}, {listener, POLLIN, 0}, {orders, POLLIN, 0}};
   for (const int fd : processes) fds.push_back({fd, POLLRDHUP, 0});
   if (poll(fds.data(), fds.size(), 60000) <= 0) _exit(4);
   for (size_t i = fds.size(); i-- > 3;) {

@@ -1,8 +1,7 @@
-// What tests run under farswap-run.
-//   grow BYTES   writes so much memory, says "grown", waits for the end of
-//   stdin report       says what it inherited: descriptors, signals,
-//   environment static       is this one's name where it is linked static:
-//   waits as grow
+// What tests run under farswap-run, as the first argument says. `grow` BYTES:
+// writes so much memory, says "grown", waits for the end of stdin. `report`:
+// says what it inherited. `fds`: says on stderr which descriptors it has.
+// `static`, where this is linked so: waits as `grow` does.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -33,13 +32,16 @@ int Grow(const char* bytes) {
   return 0;
 }
 
-int Report() {
-  // Not those that are opened meanwhile.
-  std::string fds;
+std::string Descriptors() {
+  std::string fds = "fds";
   for (int fd = 0; fd < 1024; ++fd) {
     if (fcntl(fd, F_GETFD) >= 0) fds += " " + std::to_string(fd);
   }
-  std::printf("fds%s\n", fds.c_str());
+  return fds;
+}
+
+int Report() {
+  std::puts(Descriptors().c_str());
   sigset_t mask;
   sigprocmask(SIG_BLOCK, nullptr, &mask);
   for (int signal = 1; signal < NSIG; ++signal) {
@@ -58,6 +60,10 @@ int Report() {
 int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "grow") == 0) return Grow(argv[2]);
   if (argc == 2 && std::strcmp(argv[1], "report") == 0) return Report();
+  if (argc == 2 && std::strcmp(argv[1], "fds") == 0) {
+    std::fprintf(stderr, "%s\n", Descriptors().c_str());
+    return 0;
+  }
   if (argc == 2 && std::strcmp(argv[1], "static") == 0) {
     std::puts("static");
     std::fflush(stdout);

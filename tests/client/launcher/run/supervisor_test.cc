@@ -147,6 +147,7 @@ TEST_F(SupervisorTest, OurEndBeforeThereIsAPagerIsThatOfThePrograms) {
 TEST_F(SupervisorTest, ADaemonKeepsAPagerOfItsOwn) {
   Start({"--stats=" + Path("stats"), "--", "bash", "-c",
          "(exec >&- 2>&-; exec sleep 1000) & echo $!; exit 4"});
+  // It may be the pager, or farswap-run, that it finds.
   const pid_t daemon = std::atoi(out_.Next().c_str());
   EXPECT_EQ(WEXITSTATUS(Wait()), 4);
   const std::string start = pager_.Find("start");
