@@ -165,8 +165,9 @@ void Supervisor::LookAtMemory(Time now) {
 void Supervisor::LookForStrays(Time now) {
   if (phase_ != Phase::kRunning || now < next_strays_) return;
   const auto known = [this](pid_t pid) { return intake_.tree().Knows(pid); };
-  const pid_t pager = pager_reaped_ ? 0 : pager_.pid();
-  for (const Stray& stray : strays_.Look(pager, known, now)) NameStray(stray);
+  for (const Stray& stray : strays_.Look(PagerPid(), known, now)) {
+    NameStray(stray);
+  }
   const Time end = Clock::now();
   next_strays_ = end + std::max<Clock::duration>(kStrayInterval,
                                                  kStrayShare * (end - now));
@@ -205,7 +206,7 @@ void Supervisor::OnCommandEnd() {
   // ours.
   intake_.OnListener();
   intake_.Prune();
-  if (!intake_.tree().empty() || strays_.AnyMayReport(0)) {
+  if (!intake_.tree().Reported().empty() || strays_.AnyMayReport(0)) {
     StartPager();
     if (phase_ == Phase::kRunning) Leave();
     return;
@@ -235,7 +236,9 @@ void Supervisor::StartPager() {
   intake_.HandOver(&pager_);
   listen_again_ = Time::max();
   deadline_ = Clock::now() + kReadyWithin;
-  poller_->Watch(pager_.fd(), kPager, EPOLLIN);
+  if (!poller_->Watch(pager_.fd(), kPager, EPOLLIN)) {
+    return Fail("the pager cannot be watched");
+  }
   WatchPager();
 }
 
@@ -254,6 +257,7 @@ void Supervisor::OnPager() {
         deadline_ = Time::max();
         intake_.ForgetHandedOver();
         if (phase_ == Phase::kLeaving) SayGoodbye();
+        if (phase_ == Phase::kDone) return;
         continue;
       case PagerProcess::News::kFailed:
       case PagerProcess::News::kEnded:
@@ -287,19 +291,20 @@ void Supervisor::SayGoodbye() {
   // A daemon that is just being executed is not known to the pager, which
   // would find that it has nothing left to do.
   for (int round = 0; round < kReportRounds; ++round) {
-    if (!strays_.AnyIsYetToReport(pager_.pid())) break;
+    if (!strays_.AnyIsYetToReport(PagerPid())) break;
     usleep(kReportRoundUs);
   }
   pager_.Send(Control::Kind::kBye, 0, {}, Fd());
   WatchPager();
   // Who reads them next finds them written.
   awaits_statistics_ = !options_.stats.empty() && !AnyLeft();
-  deadline_ = Clock::now() + kStatisticsWithin;
+  deadline_ =
+      Clock::now() + (pager_.sending() ? kLeaveWithin : kStatisticsWithin);
   if (!pager_.sending() && !awaits_statistics_) phase_ = Phase::kDone;
 }
 
 bool Supervisor::AnyLeft() const {
-  const std::vector<pid_t> left = Descendants(getpid(), pager_.pid());
+  const std::vector<pid_t> left = Descendants(getpid(), PagerPid());
   return std::any_of(left.begin(), left.end(), [](pid_t pid) {
     const std::optional<ProcStat> stat = ReadStat(pid);
     return stat.has_value() && !stat->ended();
@@ -318,9 +323,8 @@ void Supervisor::EndTree() {
   intake_.KillAll();
   // Whoever starts new ones meanwhile is among those that end.
   for (int round = 0; round < kEndRounds && AnyLeft(); ++round) {
-    const pid_t except = pager_reaped_ ? 0 : pager_.pid();
-    for (const pid_t pid : Descendants(getpid(), except)) {
-      KillDescendant(pid, getpid(), except);
+    for (const pid_t pid : Descendants(getpid(), PagerPid())) {
+      KillDescendant(pid, getpid(), PagerPid());
     }
     usleep(2000);
     Reap();

@@ -66,6 +66,8 @@ class Supervisor {
   void EndTree();
   void EndPager();
   bool AnyLeft() const;
+  // 0 if there is none (any more).
+  pid_t PagerPid() const { return pager_reaped_ ? 0 : pager_.pid(); }
 
   const Options options_;
   const std::string pager_path_;

@@ -1,7 +1,10 @@
 // Which signals reach the command, and what its stops do.
 #include "client/launcher/run/command.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "client/launcher/run/fd.h"
 #include "tests/client/launcher/run/run_fixture.h"
 
 namespace farswap::launcher {
@@ -96,6 +100,63 @@ TEST_F(CommandTest, AStopThatIsSentToUsStopsTheCommand) {
   kill(pid_, SIGCONT);
   kill(pid_, SIGUSR2);
   EXPECT_EQ(out_.Next(), "end");
+}
+
+// At a terminal, whose foreground group we and the command are.
+class TerminalTest : public CommandTest {
+ protected:
+  void StartThere(const std::string& script) {
+    int terminal = -1;
+    int program_side = -1;
+    ASSERT_EQ(openpty(&terminal, &program_side, nullptr, nullptr, nullptr), 0);
+    terminal_ = Fd(terminal);
+    fcntl(terminal, F_SETFD, FD_CLOEXEC);
+    fcntl(program_side, F_SETFD, FD_CLOEXEC);
+    Start({"--", "bash", "-c", script}, [program_side] {
+      setsid();
+      ioctl(program_side, TIOCSCTTY, 0);
+      dup2(program_side, STDIN_FILENO);
+    });
+    close(program_side);
+  }
+
+  void Press(char key) { EXPECT_EQ(write(terminal_.get(), &key, 1), 1); }
+
+  Fd terminal_;
+};
+
+TEST_F(TerminalTest, AnInterruptReachesTheCommandOnce) {
+  StartThere(
+      "trap 'n=$((n+1))' INT; trap 'echo after' RTMIN; echo here; "
+      "while [[ -z $n ]]; do read -t 0.01 x; done; echo got; "
+      "read x; echo $n");
+  EXPECT_EQ(out_.Next(), "here");
+  Press('C' - '@');
+  EXPECT_EQ(out_.Next(), "got");
+  kill(pid_, SIGRTMIN);
+  EXPECT_EQ(out_.Next(), "after");
+  Press('\n');
+  EXPECT_EQ(out_.Next(), "1");
+  EXPECT_EQ(WEXITSTATUS(Wait()), 0);
+}
+
+TEST_F(TerminalTest, AnInterruptThatTheCommandDoesNotCatchEndsBoth) {
+  StartThere("echo here; read x");
+  EXPECT_EQ(out_.Next(), "here");
+  Press('C' - '@');
+  const int status = Wait();
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGINT);
+}
+
+TEST_F(TerminalTest, AHangupReachesTheCommand) {
+  StartThere(
+      "trap 'echo hangup; exit 8' HUP; echo here; while :; do read -t 1 "
+      "x || [[ $? -gt 128 ]] || sleep 0.01; done");
+  EXPECT_EQ(out_.Next(), "here");
+  terminal_.Reset();
+  EXPECT_EQ(out_.Next(), "hangup");
+  EXPECT_EQ(WEXITSTATUS(Wait()), 8);
 }
 
 signalfd_siginfo Signal(int signal, int code, pid_t sender) {

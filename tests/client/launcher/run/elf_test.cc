@@ -18,12 +18,14 @@ namespace {
 constexpr RealIds kSomeone{65534, 65534};
 
 class ElfTest : public testing::Test {
+ public:
+  ~ElfTest() override { std::filesystem::remove_all(folder_); }
+
  protected:
   ElfTest() {
     char folder[] = "/tmp/farswap-elf-test-XXXXXX";
     folder_ = mkdtemp(folder);
   }
-  ~ElfTest() override { std::filesystem::remove_all(folder_); }
 
   std::string Write(const std::string& name, const std::string& text) {
     const std::string path = folder_ + "/" + name;

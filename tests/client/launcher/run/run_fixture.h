@@ -36,9 +36,11 @@ class Lines {
 };
 
 class RunTest : public testing::Test {
+ public:
+  ~RunTest() override;
+
  protected:
   RunTest();
-  ~RunTest() override;
 
   // Runs farswap-run with `arguments`; `prepare` in the child before exec.
   void Start(const std::vector<std::string>& arguments,

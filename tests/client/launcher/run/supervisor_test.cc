@@ -58,7 +58,7 @@ TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
 TEST_F(SupervisorTest, WhoConnectsWhileThePagerIsNotReadyIsAccepted) {
   TakeOrders();
   Start({"--local-memory=64M", "--", "bash", "-c",
-         Tool("TEST_PROGRAM") + " grow 40000000 & read line; "
+         Tool("TEST_PROGRAM") + " grow 40000000 <&0 & read line; "
                                 "(echo child $BASHPID; read line); echo done"});
   EXPECT_EQ(out_.Next(), "grown");
   EXPECT_EQ(pager_.Find("listen"), "listen");
