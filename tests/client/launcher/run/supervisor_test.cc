@@ -1,0 +1,204 @@
+// When the pager is started, what it is given, and what its end means.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "tests/client/launcher/run/run_fixture.h"
+
+namespace farswap::launcher {
+namespace {
+
+class SupervisorTest : public RunTest {
+ protected:
+  // Half of 64 MiB, and an eighth: 8 MiB is the threshold.
+  void StartGrowing() {
+    Start({"--local-memory=64M", "--", Tool("TEST_PROGRAM"), "grow",
+           std::to_string(40 << 20)});
+    EXPECT_EQ(out_.Next(), "grown");
+  }
+};
+
+TEST_F(SupervisorTest, NoPagerWhereMemoryIsPlenty) {
+  EXPECT_EQ(RunToEnd({"--local-memory=64M", "--stats=" + Path("stats"), "--",
+                      Tool("TEST_PROGRAM"), "grow", "4096"}),
+            0);
+  EXPECT_EQ(error_.Rest(), "");
+  std::ifstream stats(Path("stats"));
+  const std::string text(std::istreambuf_iterator<char>(stats), {});
+  EXPECT_NE(text.find("\"faults\": 0"), std::string::npos) << text;
+}
+
+TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
+  Start({"--local-memory=64M", "--servers=unix:/s", "--fault-deadline=5s",
+         "--metrics-listen=127.0.0.1:0", "--", "sh", "-c",
+         Tool("TEST_PROGRAM") + " grow 40000000; exit 3"});
+  EXPECT_EQ(pager_.Next(),
+            "start --local-memory=67108864 --fault-deadline=5s "
+            "--servers=unix:/s --metrics-listen=127.0.0.1:0");
+  EXPECT_EQ(pager_.Next(), "fds 0 1 2 3");
+  EXPECT_EQ(pager_.Next(), "leads its session");
+  EXPECT_EQ(pager_.Next(), "no FARSWAP_RUN");
+  EXPECT_EQ(pager_.Next(), "no SIGTERM mask");
+  EXPECT_EQ(pager_.Next(), "listen");
+  // The shell and what grew.
+  EXPECT_EQ(pager_.Next().rfind("process ", 0), 0U);
+  EXPECT_EQ(pager_.Next().rfind("process ", 0), 0U);
+  CloseInput();
+  EXPECT_EQ(WEXITSTATUS(Wait()), 3);
+  EXPECT_NE(pager_.Find("bye"), "(nothing)");
+  EXPECT_EQ(error_.Rest(), "");
+}
+
+TEST_F(SupervisorTest, WhoConnectsWhileThePagerIsNotReadyIsAccepted) {
+  TakeOrders();
+  Start({"--local-memory=64M", "--", "bash", "-c",
+         Tool("TEST_PROGRAM") + " grow 40000000 <&0 & read line; "
+                                "(echo child $BASHPID; read line); echo done"});
+  EXPECT_EQ(out_.Next(), "grown");
+  EXPECT_EQ(pager_.Find("listen"), "listen");
+  Order("ready");
+  CloseInput();
+  const std::string child = out_.Next();
+  ASSERT_EQ(child.rfind("child ", 0), 0U);
+  EXPECT_EQ(pager_.Find("accepted"), "accepted " + child.substr(6));
+  EXPECT_EQ(out_.Next(), "done");
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_EQ(pager_.Find("bye"), "bye");
+}
+
+TEST_F(SupervisorTest, ThatMemoryIsFreedAgainMakesNoOtherPager) {
+  Start({"--local-memory=64M", "--", "bash", "-c",
+         "echo | " + Tool("TEST_PROGRAM") + " grow 60000000;" +
+             Tool("TEST_PROGRAM") + " grow 60000000"});
+  EXPECT_EQ(out_.Next(), "grown");
+  EXPECT_EQ(out_.Next(), "grown");
+  CloseInput();
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_EQ(pager_.Next().rfind("start", 0), 0U);
+  std::string line;
+  while ((line = pager_.Next()) != "bye") {
+    ASSERT_NE(line, "(nothing)");
+    EXPECT_NE(line.rfind("start", 0), 0U);
+  }
+}
+
+TEST_F(SupervisorTest, APagerThatFailsEndsThePrograms) {
+  for (const char* how : {"fail", "die"}) {
+    TakeOrders();
+    StartGrowing();
+    EXPECT_EQ(pager_.Find("listen"), "listen");
+    Order(how);
+    const int status = Wait();
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 1);
+    EXPECT_EQ(error_.Next(),
+              "farswap-run: the pager did not start; without it the programs "
+              "are ended");
+    EXPECT_EQ(error_.Next(), "(end)");
+    EXPECT_EQ(out_.Next(), "(end)");  // None is left that could say more.
+  }
+}
+
+TEST_F(SupervisorTest, APagerThatCannotBeExecutedEndsThePrograms) {
+  std::ofstream(Path("pager")) << "#!/no/such/interpreter\n";
+  ASSERT_EQ(system(("chmod 755 " + Path("pager")).c_str()), 0);
+  environment_["FARSWAP_PAGER"] = Path("pager");
+  Start({"--local-memory=64M", "--", Tool("TEST_PROGRAM"), "grow", "40000000"});
+  EXPECT_EQ(WEXITSTATUS(Wait()), 1);
+  EXPECT_NE(error_.Next().find("cannot execute"), std::string::npos);
+  EXPECT_EQ(error_.Next(), "(end)");
+}
+
+TEST_F(SupervisorTest, APagerThatDiesTakesTheProgramsAlong) {
+  TakeOrders();
+  StartGrowing();
+  EXPECT_EQ(pager_.Find("process").rfind("process", 0), 0U);
+  Order("ready");
+  Order("die");
+  const int status = Wait();
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  EXPECT_EQ(error_.Rest(),
+            "farswap-run: the pager has ended, and with it the programs\n");
+}
+
+TEST_F(SupervisorTest, OurEndIsSeenByThePager) {
+  StartGrowing();
+  EXPECT_EQ(pager_.Find("process").rfind("process", 0), 0U);
+  kill(pid_, SIGKILL);
+  EXPECT_TRUE(WIFSIGNALED(Wait()));
+  EXPECT_EQ(pager_.Find("front gone"), "front gone");
+}
+
+TEST_F(SupervisorTest, OurEndBeforeThereIsAPagerIsThatOfThePrograms) {
+  Start({"--", "bash", "-c", "echo $$; read line"});
+  const pid_t command = std::atoi(out_.Next().c_str());
+  kill(pid_, SIGKILL);
+  EXPECT_TRUE(WIFSIGNALED(Wait()));
+  EXPECT_TRUE(WaitForEnd(command));
+}
+
+TEST_F(SupervisorTest, ADaemonKeepsAPagerOfItsOwn) {
+  Start({"--stats=" + Path("stats"), "--", "bash", "-c",
+         "(exec >&- 2>&-; exec sleep 1000) & echo $!; exit 4"});
+  // It may be the pager, or farswap-run, that it finds.
+  const pid_t daemon = std::atoi(out_.Next().c_str());
+  EXPECT_EQ(WEXITSTATUS(Wait()), 4);
+  const std::string start = pager_.Find("start");
+  EXPECT_NE(start.find("--stats=" + Path("stats")), std::string::npos) << start;
+  EXPECT_EQ(pager_.Find("bye"), "bye");
+  EXPECT_EQ(kill(daemon, 0), 0);
+  kill(daemon, SIGTERM);
+  EXPECT_EQ(pager_.Find("all gone"), "all gone");
+}
+
+TEST_F(SupervisorTest, ADaemonEndsWhereNoPagerCanBeHad) {
+  TakeOrders();
+  Start({"--", "bash", "-c", "sleep 1000 & echo $!"});
+  const pid_t daemon = std::atoi(out_.Next().c_str());
+  EXPECT_EQ(pager_.Find("listen"), "listen");
+  Order("fail");
+  EXPECT_EQ(WEXITSTATUS(Wait()), 1);
+  EXPECT_TRUE(WaitForEnd(daemon));
+}
+
+TEST_F(SupervisorTest, ManyProcessesAreHandedOver) {
+  TakeOrders();
+  Start({"--local-memory=64M", "--", "bash", "-c",
+         "for i in $(seq 40); do sleep 1000 & done; " + Tool("TEST_PROGRAM") +
+             " grow 40000000; kill $(jobs -p); wait; exit 6"});
+  EXPECT_EQ(out_.Next(), "grown");
+  // More than the kernel takes at a time; all of them whether the pager has
+  // accepted or been given them.
+  for (int i = 0; i < 42; ++i) {
+    const std::string line = pager_.Find("e");
+    if (line == "listen" || line.rfind("start", 0) == 0) --i;
+    if (line == "leads its session") --i;
+    ASSERT_NE(line, "(nothing)") << i;
+  }
+  Order("ready");
+  CloseInput();
+  EXPECT_EQ(WEXITSTATUS(Wait()), 6);
+}
+
+TEST_F(SupervisorTest, WhoDoesNotKnowTheSecretIsRefused) {
+  for (const char* what :
+       {"FAKE_PRELOAD_WRONG_SECRET", "FAKE_PRELOAD_WRONG_VERSION"}) {
+    environment_[what] = "1";
+    Start({"--", "sh", "-c", "read line"});
+    const std::string line = error_.Next();
+    EXPECT_NE(line.find("refused process"), std::string::npos) << line;
+    CloseInput();
+    Wait();
+    environment_.erase(what);
+  }
+}
+
+}  // namespace
+}  // namespace farswap::launcher
