@@ -23,7 +23,7 @@ inline constexpr char kRunVariable[] = "FARSWAP_RUN";
 inline constexpr uint32_t kProcessWireVersion = 1;
 inline constexpr uint32_t kSecretBytes = 16;
 
-// Of each process. Pages are moved to it (UFFDIO_MOVE), and read from there.
+// Of each process. Pages are moved to it, and read from there.
 inline constexpr uint64_t kTransitBytes = uint64_t{4} << 20;  // 2 MiB aligned.
 
 // Process to supervisor, first. Addresses are of the process.
@@ -54,7 +54,7 @@ enum class Op : uint32_t {
   kMakeUffd = 1,
   // With a userfaultfd, of this process: keeps it.
   kTakeUffd = 2,
-  // UFFDIO_MOVE of [from, from + bytes) to `to`.
+  // Moves the pages of [from, from + bytes) to `to`.
   kMove = 3,
   // madvise(MADV_DONTNEED_LOCKED) of [to, to + bytes).
   kZap = 4,

@@ -90,6 +90,9 @@ class AddressSpace {
   virtual const char* FirstNotOwn(const char* at, const char* end) {
     return FirstAbsent(at, end);
   }
+  // Whether pages can be taken out at all, ever; else they are brought in
+  // whatever the limit is.
+  virtual bool CanTakeOut() { return true; }
   // Whether the program has ended: nothing of it is to be saved.
   virtual bool IsGone() { return false; }
   // Whether the 2 MiB at `at` are mapped by one PMD entry.

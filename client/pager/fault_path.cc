@@ -166,7 +166,7 @@ FaultPath::Plan FaultPath::MakePlan(Service* service) {
     case PageWord::Kind::kNone:
     case PageWord::Kind::kZero:
       plan.kind = Kind::kZeros;
-      plan.orders = ZeroOrdersLocked(*service);
+      plan.orders = ZeroOrdersLocked(service);
       return plan;
     case PageWord::Kind::kPoisoned:
       plan.kind = Kind::kLost;
@@ -214,19 +214,21 @@ void FaultPath::PlanCached(Service* service, core::Folio* folio, Mutex* held,
   }
 }
 
-uint32_t FaultPath::ZeroOrdersLocked(const Service& service) const {
-  Region* const region = service.region;
+uint32_t FaultPath::ZeroOrdersLocked(Service* service) const {
+  Region* const region = service->region;
   const PageMap& map = region->map();
   uint32_t orders = 1;
-  const uint64_t part = AlignDown(service.page, kPagesPerPart);
-  const uint64_t block = AlignDown(service.page, kPagesPerPmd);
+  const uint64_t part = AlignDown(service->page, kPagesPerPart);
+  const uint64_t block = AlignDown(service->page, kPagesPerPmd);
   if (map.AllZeros(part, kPartOrder) && region->IsWhole(part, kPartOrder)) {
     orders |= 1u << kPartOrder;
   }
   if (region->huge() &&
       region->group()->limit() >= kMinBlocksForHuge * kPagesPerPmd &&
-      map.GetBlock(service.page / kPagesPerPmd).is_zeros() &&
-      region->IsWhole(block, kPmdOrder)) {
+      map.GetBlock(service->page / kPagesPerPmd).is_zeros() &&
+      region->IsWhole(block, kPmdOrder) &&
+      // Of memory that was found nobody said that it is used densely.
+      (!region->found() || Advise(service).whole)) {
     orders |= 1u << kPmdOrder;
   }
   return orders;
@@ -273,6 +275,12 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
 }
 
 bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
+  if (!SpaceOf(*service->region).CanTakeOut()) {
+    *orders &= ~(*orders - 1);  // The lowest.
+    const int order = std::bit_width(*orders) - 1;
+    service->region->group()->ForceCharge(PagesOf(order));
+    return true;
+  }
   while (*orders != 0) {
     const int order = std::bit_width(*orders) - 1;
     const bool last = std::has_single_bit(*orders);

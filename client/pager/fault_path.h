@@ -184,7 +184,7 @@ class FaultPath {
   // Whether what follows the page's folio, of that order, is in a slot.
   static bool IsWantedAlong(const PageMap& map, uint64_t page, int order,
                             int along);
-  uint32_t ZeroOrdersLocked(const Service& service) const;
+  uint32_t ZeroOrdersLocked(Service* service) const;
   uint32_t SwapInOrdersLocked(Service* service, core::SwapEntry entry) const;
 
   // Charges the highest of the orders that there is room for; the orders

@@ -6,12 +6,19 @@
 #include <cstring>
 
 #include "client/pager/fault_path.h"
+#include "common/log_raw.h"
 
 namespace farswap::pager {
 namespace {
 
-// Never written, so it costs one page of the kernel's zeros.
-alignas(kPageBytes) const char kZeros[kPartBytes] = {};
+// Never written, so it costs the kernel's page of zeros and a page table.
+const char* Zeros() {
+  static const void* const zeros =
+      mmap(nullptr, kPmdBytes, PROT_READ,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (zeros == MAP_FAILED) DieRaw("no address space for 2 MiB of zeros");
+  return static_cast<const char*>(zeros);
+}
 
 // Makes all of a received buffer zeros.
 bool Clear(const Staging::Filled& block) {
@@ -30,7 +37,7 @@ FaultPath::Turn FaultPath::ZeroFill(Service* service, const Plan& plan) {
   uint32_t orders = plan.orders;
   if (!Charge(service, &orders, /*frees_slots=*/false)) return Turn::kAgain;
   int order = std::bit_width(orders) - 1;
-  if (order == kPmdOrder) {
+  if (order == kPmdOrder && !shared_.staging->plain()) {
     const Staging::Filled block = shared_.staging->GetFilled();
     if (block.buffer != nullptr && Clear(block)) {
       return ZeroFillBlock(service, plan, block.buffer);
@@ -93,8 +100,8 @@ FaultPath::Turn FaultPath::ZeroFillSmall(Service* service, const Plan& plan,
         region->map().AllZeros(first, order) && region->IsWhole(first, order)) {
       const StageTimer timer(&shared_.counters.stages.install[order]);
       const OpResult result = SpaceOf(*region).CopyIn(region->AddressOf(first),
-                                                      kZeros, BytesOf(order));
-      done = InstalledLocked(service, folio, kZeros, result,
+                                                      Zeros(), BytesOf(order));
+      done = InstalledLocked(service, folio, Zeros(), result,
                              MayAdoptLocked(region, first));
     }
     if (done) mapped = ZerosInstalledLocked(service, plan, folio);

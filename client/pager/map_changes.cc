@@ -42,6 +42,11 @@ void MapChanges::Apply() {
   }
 }
 
+void MapChanges::Exclude(absl::FunctionRef<void()> act) {
+  MutexLock apply(&apply_mu_);
+  act();
+}
+
 void MapChanges::Applied(const MapEvent& change) {
   mm_.space->Applied(change);
   const auto bytes = static_cast<size_t>(change.end - change.start);

@@ -31,6 +31,7 @@
 #include <deque>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "client/pager/forget.h"
 #include "client/pager/fork_sink.h"
 #include "client/pager/leftovers.h"
@@ -55,6 +56,10 @@ class MapChanges {
   // Applies what is queued; when it returns, all that was queued before is, or
   // is held, to be tried again by the next call.
   void Apply();
+
+  // Calls `act` while no change is being applied. What is Settled then has no
+  // change that will be applied later and has happened before.
+  void Exclude(absl::FunctionRef<void()> act);
 
   // MADV_FREE leaves pages where they are until the kernel wants them, and
   // its event says no more than that of MADV_DONTNEED. So some time after a

@@ -1,5 +1,5 @@
 // A thread in another process that does there what can only be done from
-// inside: it moves pages (UFFDIO_MOVE is refused from elsewhere) to the
+// inside: it moves pages (a move is refused from elsewhere) to the
 // process's transit, a mapping of ours on its userfaultfd, and drops them.
 //
 // It may be stopped at any time, with its process (SIGSTOP, a debugger, the
@@ -28,7 +28,7 @@ class Mover {
  public:
   virtual ~Mover() = default;
 
-  // UFFDIO_MOVE, to transit.
+  // Moves pages to transit.
   virtual OpResult Move(char* to, char* from, size_t bytes) = 0;
   // Drops pages of transit. The process's userfaultfd tells of it.
   virtual OpResult Zap(char* at, size_t bytes) = 0;

@@ -58,6 +58,8 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
+  bool plain() const { return space_ == nullptr; }
+
   // --- capture ---
   // An empty buffer for a folio of that order. Waits until `until` for one;
   // then null.

@@ -1,10 +1,12 @@
 #include "client/pager/uffd_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -39,9 +41,19 @@ UffdProcess::UffdProcess(OwnFd uffd, bool forks, char* transit)
 }
 
 void UffdProcess::Attach(OwnFd pagemap, std::unique_ptr<Mover> mover) {
-  SetPagemap(std::move(pagemap));
+  {
+    MutexLock lock(&pagemap_mu_);
+    if (!has_pagemap()) SetPagemap(std::move(pagemap));
+  }
   owned_mover_ = std::move(mover);
   mover_.store(owned_mover_.get(), std::memory_order_release);
+}
+
+void UffdProcess::SetPagemapOf(uint32_t tid) {
+  const std::string path = "/proc/" + std::to_string(tid) + "/pagemap";
+  OwnFd pagemap(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  MutexLock lock(&pagemap_mu_);
+  if (pagemap.valid() && !has_pagemap()) SetPagemap(std::move(pagemap));
 }
 
 // --- forks ---
@@ -262,6 +274,7 @@ OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
   if (mover() == nullptr) return {EBUSY, 0};
   MutexLock lock(&transit_mu_);
   char* const transit = TakeTransit(bytes);
+  stalled_.store(transit == nullptr, std::memory_order_relaxed);
   if (transit == nullptr) return {EBUSY, 0};
   const OpResult moved = MoveToTransit(transit, from, bytes);
   if (moved.done == 0) return moved;

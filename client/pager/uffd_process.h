@@ -40,9 +40,14 @@ class UffdProcess final : public UffdSpace {
 
   char* transit() const { return transit_; }
   // The process has reported in, and its transit is registered. `pagemap`: its
-  // /proc/PID/pagemap. Once.
+  // /proc/PID/pagemap, not used if it has one. Once.
   void Attach(OwnFd pagemap, std::unique_ptr<Mover> mover);
-  bool attached() const { return mover() != nullptr; }
+  bool CanTakeOut() override { return mover() != nullptr; }
+  // Of one that may never report in: by a thread of its. Not if it has one.
+  void SetPagemapOf(uint32_t tid);
+  bool has_pagemap() const { return pagemap_fd() >= 0; }
+  // Its mover does not answer: it is stopped.
+  bool stalled() const { return stalled_.load(std::memory_order_relaxed); }
   // It has ended, or called exec: every operation says ESRCH, or will.
   void SetGone() { gone_.store(true, std::memory_order_relaxed); }
   // Whether there still is such an address space. Asks the kernel.
@@ -110,6 +115,8 @@ class UffdProcess final : public UffdSpace {
   std::unique_ptr<Mover> owned_mover_;
   std::atomic<Mover*> mover_{nullptr};
   std::atomic<bool> gone_{false};
+  std::atomic<bool> stalled_{false};
+  Mutex pagemap_mu_;  // Of who sets it.
   std::atomic<uint32_t> tid_{0};
   std::atomic<bool> forked_{false};
 

@@ -28,6 +28,8 @@ constexpr milliseconds kLongestTick{50};
 constexpr milliseconds kShortestTick{2};
 // A process below this is not worth making far.
 constexpr uint64_t kLeastBytes = kMiB;
+// What those have that go on while all the rest is a stopped process's.
+constexpr uint64_t kBesideStopped = 24 * kMiB;
 // The limit of what is far is changed in steps.
 constexpr uint64_t kLimitStep = kMiB;
 
@@ -213,35 +215,34 @@ void Supervisor::EndAll() {
 
 // --- how much they have ---
 
-uint64_t Supervisor::StartAttaching(uint64_t used) {
-  uint64_t local = 0;
-  const bool near = used > Threshold(limit_);
+void Supervisor::MakeFar() {
   for (const auto& process : processes_) {
-    if (process->state() == Process::State::kFar) continue;
-    const uint64_t bytes = process->ResidentBytes();
-    local += bytes;
-    if (!near || process->state() != Process::State::kLocal ||
-        bytes < kLeastBytes) {
+    if (process->state() != Process::State::kLocal ||
+        process->ResidentBytes() < kLeastBytes) {
       continue;
     }
     if (!process->AskForUffd(device_.get()).ok()) process->Kill();
   }
-  return local;
 }
 
 milliseconds Supervisor::Tick() {
   ++ticks_;
   uint64_t local = 0;
+  uint64_t stopped = 0;
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kFar) {
       local += process->ResidentBytes();
+    } else if (process->mm()->uffd().stalled()) {
+      stopped += process->ResidentBytes();
     }
   }
-  uint64_t used = local + pager_->usage_bytes();
-  StartAttaching(used);
-  // What others have is not there for those that are far.
+  const uint64_t used = local + pager_->usage_bytes();
+  if (used > Threshold(limit_)) MakeFar();
+  // What others have is not there for those that are far. What cannot be had of
+  // a process that is stopped leaves these something to go on with.
   const uint64_t left = std::max(
-      AlignDown(limit_ - std::min(limit_, local), kLimitStep), 8 * kMiB);
+      {AlignDown(limit_ - std::min(limit_, local), kLimitStep), 8 * kMiB,
+       stopped == 0 ? 0 : AlignDown(stopped, kLimitStep) + kBesideStopped});
   if (left != set_limit_) {
     set_limit_ = left;
     (void)pager_->SetLimit(left);
@@ -260,7 +261,9 @@ milliseconds Supervisor::Tick() {
 
 bool Supervisor::IsOver() {
   if (orphaned_) return true;
-  if (!bye_ || !processes_.empty() || !strangers_.empty()) return false;
+  if (!bye_ || !processes_.empty()) return false;
+  Accept();
+  if (!strangers_.empty()) return false;
   RemoveDeadChildren();
   MutexLock lock(&mu_);
   return unreported_.empty();

@@ -64,7 +64,7 @@ class Supervisor {
 
   // Looks at who uses how much; returns when to look again.
   std::chrono::milliseconds Tick();
-  uint64_t StartAttaching(uint64_t used);
+  void MakeFar();
 
   const uint64_t limit_;
   const pager::OwnFd control_;

@@ -26,15 +26,23 @@ ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
   changes = &changes_;
 }
 
-uint64_t ProcessMm::Track(char* start, char* end) {
-  uint64_t bytes = 0;
+void ProcessMm::Track(char* start, char* end) {
+  std::vector<AddressRange> tracked;
+  // The text that names the range may be older than a change of it: what it
+  // says of a gap is only a guess, which the registering proves.
+  changes_.Exclude([&] { tracked = TrackExcluded(start, end); });
+  for (const auto& [first, last] : tracked) changes_.Adopt(first, last);
+}
+
+std::vector<AddressRange> ProcessMm::TrackExcluded(char* start, char* end) {
+  std::vector<AddressRange> tracked;
   char* at = start;
   const auto gap = [&](char* to) {
     while (at < to) {
       const uint64_t window = reinterpret_cast<uint64_t>(at) / kWindowBytes;
       char* const next =
           std::min(to, reinterpret_cast<char*>((window + 1) * kWindowBytes));
-      bytes += TrackGap(at, next);
+      if (TrackGap(at, next)) tracked.emplace_back(at, next);
       at = next;
     }
   };
@@ -43,22 +51,21 @@ uint64_t ProcessMm::Track(char* start, char* end) {
     at = std::max(at, piece.end);
   }
   gap(end);
-  return bytes;
+  return tracked;
 }
 
-uint64_t ProcessMm::TrackGap(char* start, char* end) {
+bool ProcessMm::TrackGap(char* start, char* end) {
   const auto bytes = static_cast<uint64_t>(end - start);
   // Of what was there before nothing is to be told any more.
-  if (!uffd_.Settled(start, bytes)) return 0;
+  if (!uffd_.Settled(start, bytes)) return false;
   // Found before it faults.
   const RegionTable::Piece piece = AddPiece(start, end);
   if (!uffd_.RegisterAll(start, bytes).ok()) {
     regions.Carve(start, end);
     forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
-    return 0;
+    return false;
   }
-  changes_.Adopt(start, end);
-  return bytes;
+  return true;
 }
 
 void ProcessMm::Adopt() {
@@ -78,6 +85,10 @@ bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {
 }
 
 void ProcessMm::Untrack(char* start, char* end) {
+  changes_.Exclude([&] { UntrackExcluded(start, end); });
+}
+
+void ProcessMm::UntrackExcluded(char* start, char* end) {
   for (const auto& piece : regions.PiecesIn(start, end)) {
     Region* const region = piece.region.get();
     for (char* at = piece.start; at < piece.end;) {
@@ -154,7 +165,6 @@ std::shared_ptr<Region> ProcessMm::RegionFor(char* start, char* end) {
     if (region->address() == base && region->IsHome(page, pages)) return region;
   }
   RegionOptions options;
-  options.huge = false;
   options.found = true;
   return regions.AddEmpty(std::make_unique<Region>(
       shared_from_this(), base, kWindowBytes, group_, options));

@@ -53,9 +53,8 @@ class ProcessMm final : public Mm,
 
   // What of the range, page-aligned private anonymous memory of the process as
   // its map says, is not far memory becomes it. What cannot be now (it is
-  // changing, or is something else by now) is left for the next time. Returns
-  // the bytes.
-  uint64_t Track(char* start, char* end);
+  // changing, or is something else by now) is left for the next time.
+  void Track(char* start, char* end);
   // Makes what is there, and was not known or was another one's too, folios:
   // charged, and to be taken out. Of a process that was forked.
   void Adopt();
@@ -75,7 +74,10 @@ class ProcessMm final : public Mm,
   // The pages of the piece are of nothing known; those next to it, of a block
   // that it has a part of, are holes unless they are another piece's.
   void SetEmpty(const RegionTable::Piece& piece);
-  uint64_t TrackGap(char* start, char* end);
+  // While no change of the map is applied; what became far memory.
+  std::vector<AddressRange> TrackExcluded(char* start, char* end);
+  bool TrackGap(char* start, char* end);
+  void UntrackExcluded(char* start, char* end);
   // Whether all that the pages are is here, or zeros. REQUIRES: the lock of
   // their block, one block.
   static bool IsHereLocked(Region* region, uint64_t page, uint64_t pages);

@@ -1,9 +1,12 @@
 #include "client/pager/tree/tree_pager.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -63,6 +66,7 @@ class TreePager::Impl final : public Workers::Handler {
   void ApplyChanges(const Message& message) override {
     message.mm->changes->Apply();
   }
+  static void FindPagemap(ProcessMm* mm, uint32_t tid);
   std::shared_ptr<ProcessMm> MakeMm(OwnFd uffd, char* transit);
   void Forked(ProcessMm* parent, int uffd,
               const std::vector<AddressRange>& held,
@@ -191,8 +195,23 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   unserved_.push_back(std::move(child));
 }
 
+// A process that was made by a raw clone does not report in. The thread's id is
+// one of its own pid namespace, so what it names here is asked for the tag that
+// the child was given.
+void TreePager::Impl::FindPagemap(ProcessMm* mm, uint32_t tid) {
+  const std::string path = absl::StrCat("/proc/", tid, "/mem");
+  const OwnFd memory(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  uint64_t tag = 0;
+  const auto at = static_cast<off_t>(mm->tag_page.load());
+  if (pread(memory.get(), &tag, sizeof(tag), at) == sizeof(tag) &&
+      tag == mm->id()) {
+    mm->uffd().SetPagemapOf(tid);
+  }
+}
+
 void TreePager::Impl::Serve(const Message& message, SteadyTime read_at) {
-  const auto* const mm = static_cast<ProcessMm*>(message.mm.get());
+  auto* const mm = static_cast<ProcessMm*>(message.mm.get());
+  if (!mm->uffd().has_pagemap()) FindPagemap(mm, message.fault->tid);
   if (mm->condemned()) {
     LogRaw(LogLevel::kError,
            "thread %u is ended: its process was forked while its parent "
@@ -202,8 +221,7 @@ void TreePager::Impl::Serve(const Message& message, SteadyTime read_at) {
     return;
   }
   if (message.fault->write_protected) {
-    return shares_->Serve(static_cast<ProcessMm*>(message.mm.get()),
-                          *message.fault, read_at);
+    return shares_->Serve(mm, *message.fault, read_at);
   }
   faults_->Serve(message.mm, *message.fault, read_at);
 }
