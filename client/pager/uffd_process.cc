@@ -274,11 +274,16 @@ OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
   if (mover() == nullptr) return {EBUSY, 0};
   MutexLock lock(&transit_mu_);
   char* const transit = TakeTransit(bytes);
-  stalled_.store(transit == nullptr, std::memory_order_relaxed);
-  if (transit == nullptr) return {EBUSY, 0};
-  const OpResult moved = MoveToTransit(transit, from, bytes);
+  OpResult moved{EBUSY, 0};
+  if (transit != nullptr) moved = MoveToTransit(transit, from, bytes);
+  // Which is also what is said of pages that others have, or hold.
+  stalled_.store(moved.error == EBUSY && !mover()->Answers(),
+                 std::memory_order_relaxed);
   if (moved.done == 0) return moved;
   const int error = mover()->Read(to, transit, moved.done);
+  // So much is not to be there twice for longer than it must.
+  if (bytes == kPmdBytes)
+    (void)EmptyHalf(static_cast<size_t>(transit - transit_) / kPmdBytes);
   if (error == 0) return moved;
   if (error != ESRCH) mover()->Kill("what was moved cannot be read");
   return {ESRCH, 0};

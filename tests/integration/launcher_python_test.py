@@ -23,14 +23,17 @@ for walk in range(3):
             sys.exit("object %%d is wrong" %% i)
 print(size)
 """
-LIMIT = 128
-OBJECTS = 1250000
-SECONDS = 540
+LONG = os.environ.get("FARSWAP_TEST_LONG") == "1"
+LIMIT = 128 if LONG else 32
+OBJECTS = 1250000 if LONG else 200000
+LEAST = 512 * MIB if LONG else 80 * MIB
+LEAST_REMOTE = 300 * MIB if LONG else 40 * MIB
+SECONDS = 840
 
 
 class Python(unittest.TestCase):
 
-    def test_half_a_gigabyte_of_objects_in_a_quarter_of_it(self):
+    def test_objects_in_a_quarter_of_their_memory(self):
         launcher = Launcher(*sys.argv[1:5])
         program = PROGRAM.replace("range(%d)", f"range({OBJECTS})")
         program = program.replace("%%", "%")
@@ -41,12 +44,12 @@ class Python(unittest.TestCase):
         output, _ = run.communicate(timeout=SECONDS)
         peak = sampler.stop()
         self.assertEqual(run.returncode, 0)
-        self.assertGreaterEqual(int(output), 512 * MIB)
+        self.assertGreaterEqual(int(output), LEAST)
         stats = launcher.stats()
         print(f"local at most {peak / MIB:.0f} MiB of {LIMIT}, "
               f"{stats['remote_peak_bytes'] / MIB:.0f} MiB remote, "
               f"{stats['refaults']} refaults")
-        self.assertGreaterEqual(stats["remote_peak_bytes"], 300 * MIB)
+        self.assertGreaterEqual(stats["remote_peak_bytes"], LEAST_REMOTE)
         self.assertGreater(stats["refaults"], 0)
         self.assertEqual(stats["pages_lost"], 0)
         self.assertGreater(sampler.samples, 100)

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -32,6 +33,9 @@ class MoverClient final : public pager::Mover {
   pager::OpResult Move(char* to, char* from, size_t bytes) override;
   pager::OpResult Zap(char* at, size_t bytes) override;
   pager::OpResult Unshare(char* at, size_t bytes) override;
+  bool Answers() const override {
+    return !unanswered_.load(std::memory_order_relaxed);
+  }
   int Read(char* to, const char* from, size_t bytes) override;
   void Kill(const char* why) override;
 
@@ -51,9 +55,9 @@ class MoverClient final : public pager::Mover {
   Mutex mu_;
   CondVar idle_;
   bool busy_ ABSL_GUARDED_BY(mu_) = false;
-  // Of who made it busy.
+  // Of who made it busy; others may ask.
   uint32_t last_id_ = 0;
-  bool unanswered_ = false;
+  std::atomic<bool> unanswered_{false};
 };
 
 }  // namespace farswap::launcher

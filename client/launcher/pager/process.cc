@@ -84,6 +84,10 @@ absl::Status Process::Attach() {
   pager::OwnFd pagemap(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!pagemap.valid()) return absl::ErrnoToStatus(errno, path);
   pager::UffdProcess& uffd = mm_->uffd();
+  // A child has it where its parent had, which is told when it is forked.
+  if (uffd.transit() != At(hello_.transit)) {
+    return absl::FailedPreconditionError("its transit is not its parent's");
+  }
   mm_->tag_page.store(hello_.tag_page);
   // First of all: a child that is forked from now on knows by it that it is
   // paged for.

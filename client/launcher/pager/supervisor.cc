@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "client/launcher/pager/socket_io.h"
@@ -20,6 +21,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kHelloWait{5};
+// For who was killed.
+constexpr std::chrono::seconds kEndWait{5};
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 // How fast a tree may grow, at most, on two processors: first touches of 2 MiB
 // pages.
@@ -187,12 +190,12 @@ void Supervisor::Remove(Process* process) {
   std::erase_if(processes_, [&](const auto& p) { return p.get() == process; });
 }
 
-void Supervisor::RemoveDeadChildren() {
+void Supervisor::RemoveUnreported(bool all) {
   std::vector<std::shared_ptr<pager::ProcessMm>> dead;
   {
     MutexLock lock(&mu_);
     for (auto it = unreported_.begin(); it != unreported_.end();) {
-      if (it->second->uffd().IsAlive()) {
+      if (!all && it->second->uffd().IsAlive()) {
         ++it;
       } else {
         dead.push_back(std::move(it->second));
@@ -210,6 +213,19 @@ void Supervisor::EndAll() {
   for (const auto& [id, child] : unreported_) {
     const auto tid = static_cast<pid_t>(child->uffd().a_thread());
     if (tid != 0 && child->uffd().IsAlive()) kill(tid, SIGKILL);
+  }
+}
+
+// With their userfaultfds closed they would read zeros.
+void Supervisor::AwaitChildren() {
+  const SteadyTime until = Now() + kEndWait;
+  for (;;) {
+    RemoveUnreported(/*all=*/false);
+    {
+      MutexLock lock(&mu_);
+      if (unreported_.empty() || Now() > until) return;
+    }
+    std::this_thread::sleep_for(milliseconds(1));
   }
 }
 
@@ -252,7 +268,7 @@ milliseconds Supervisor::Tick() {
     if (process->state() != Process::State::kFar) continue;
     if (near || ticks_ % 8 == 0) process->Track();
   }
-  if (ticks_ % 64 == 0) RemoveDeadChildren();
+  if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
   const uint64_t threshold = Threshold(limit_);
   if (used >= threshold) return near ? kShortestTick : 4 * kShortestTick;
   const auto until = milliseconds((threshold - used) / kBytesPerMs);
@@ -264,7 +280,7 @@ bool Supervisor::IsOver() {
   if (!bye_ || !processes_.empty()) return false;
   Accept();
   if (!strangers_.empty()) return false;
-  RemoveDeadChildren();
+  RemoveUnreported(/*all=*/false);
   MutexLock lock(&mu_);
   return unreported_.empty();
 }
@@ -313,8 +329,12 @@ bool Supervisor::Run(pager::TreePager* pager) {
     Wait(std::max(std::chrono::ceil<milliseconds>(next - Now()),
                   milliseconds(0)));
   }
-  if (orphaned_) EndAll();
+  if (orphaned_) {
+    EndAll();
+    AwaitChildren();
+  }
   while (!processes_.empty()) Remove(processes_.front().get());
+  RemoveUnreported(/*all=*/true);
   return !orphaned_;
 }
 

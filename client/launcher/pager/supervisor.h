@@ -59,8 +59,10 @@ class Supervisor {
   // One of a process's socket's events.
   void Serve(Process* process, short events);
   void Remove(Process* process);
-  void RemoveDeadChildren();
+  // Of forked children that never said anything, or of all of them.
+  void RemoveUnreported(bool all);
   void EndAll();
+  void AwaitChildren();
 
   // Looks at who uses how much; returns when to look again.
   std::chrono::milliseconds Tick();

@@ -1,263 +1,153 @@
 #include "client/launcher/preload/mover.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/capability.h>
-#include <linux/futex.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
+#include <sys/syscall.h>
 
+#include "client/launcher/preload/connection.h"
+#include "client/launcher/preload/mover_state.h"
+#include "client/launcher/preload/privileges.h"
 #include "client/launcher/preload/raw_calls.h"
-#include "client/launcher/preload/uffd_calls.h"
+#include "client/launcher/preload/watcher.h"
+#include "client/launcher/process_wire.h"
 
-namespace farswap::launcher {
+namespace farswap::launcher::preload {
 namespace {
 
-// Newer than Debian 12's headers.
-constexpr int kDontNeedLocked = 24;
-constexpr int kPopulateWrite = 23;
-constexpr int kNobody = 65534;
+constexpr uint64_t kAlignment = 64;
 
-constexpr char kEnded[] =
-    "farswap: the pager of this program has ended, and so does it\n";
-constexpr char kNoTable[] =
-    "farswap: a process cannot have a mover, and its memory stays local\n";
+// As the kernel's own wake of a thread's end is, both are not "private".
+constexpr int kFutexWait = 0;
+constexpr int kFutexWake = 1;
 
-struct Packet {
-  Command command;
-  int fd = -1;
-};
-
-void CloseRange(unsigned from, unsigned to) {
-  if (from <= to) RawCall(SYS_close_range, from, to, 0);
+void Progress(MoverState* state, uint32_t progress) {
+  __atomic_store_n(&state->progress, progress, __ATOMIC_RELEASE);
+  (void)Call(SYS_futex, &state->progress, kFutexWake, 1);
 }
 
-// Its socket alone; pipes of the program are to end when the program closes
-// them.
-bool KeepOnly(int socket) {
-  const auto kept = static_cast<unsigned>(socket);
-  if (kept > 0) CloseRange(0, kept - 1);
-  CloseRange(kept + 1, ~0U);
-  // If that is forbidden, it has others still.
-  return RawCall(SYS_close_range, kept + 1, ~0U, 0) == 0;
+int64_t SayHello(const MoverState& state) {
+  const OwnMemory& own = state.served.own;
+  Hello hello;
+  hello.mover = static_cast<uint32_t>(Call(SYS_gettid));
+  CopyBytes(hello.secret, state.supervisor.secret, kSecretBytes);
+  hello.tag = state.tag;
+  hello.transit = own.transit;
+  hello.tag_page = own.tag_page;
+  hello.own_start = own.start;
+  hello.own_end = own.end;
+  return SendPacket(state.socket, &hello, sizeof(hello), kNoFd) ? 0 : EPIPE;
 }
 
-// All ids of a process are to be seen as before: changing a thread's makes the
-// whole of it undumpable.
-void DropPrivileges() {
-  const long dumpable = RawCall(SYS_prctl, PR_GET_DUMPABLE);
-  if (RawCall(SYS_geteuid) == 0) {
-    RawCall(SYS_setgroups, 0, nullptr);
-    RawCall(SYS_setresgid, kNobody, kNobody, kNobody);
-    RawCall(SYS_setresuid, kNobody, kNobody, kNobody);
-  }
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct none[2] = {};
-  RawCall(SYS_capset, &header, none);
-  RawCall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (dumpable == 1) RawCall(SYS_prctl, PR_SET_DUMPABLE, 1);
+// Gives this thread a table of no descriptors. That the program's is copied
+// first, which clone(2) would do, is not needed then.
+int64_t LeaveDescriptors() {
+  constexpr unsigned kUnshare = 1U << 1;  // CLOSE_RANGE_UNSHARE.
+  return -Call(SYS_close_range, 0, ~0U, kUnshare);
 }
 
-bool Send(int socket, const void* packet, size_t bytes, int fd) {
-  iovec io{const_cast<void*>(packet), bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(fd));
-    *reinterpret_cast<int*>(CMSG_DATA(header)) = fd;
-  }
-  return RawCall(SYS_sendmsg, socket, &message, MSG_NOSIGNAL) >= 0;
+// An errno, or 0.
+int64_t SetUp(MoverState* state) {
+  (void)Call(SYS_prctl, PR_SET_NAME, "farswap-mover");
+  const int64_t error = LeaveDescriptors();
+  if (error != 0) return error;
+  // The folder of the program would count as in use.
+  (void)Call(SYS_chdir, "/");
+  // Before the ids go: it says whose the process is.
+  const int64_t socket = ConnectTo(state->supervisor);
+  if (socket < 0) return -socket;
+  state->socket = static_cast<int>(socket);
+  DropPrivileges();
+  return SayHello(*state);
 }
 
-// False: the other side has ended, or sends what is no command.
-bool Receive(int socket, Packet* packet) {
-  iovec io{&packet->command, sizeof(packet->command)};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  long n = 0;
-  do {
-    n = RawCall(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC);
-  } while (n == -EINTR);
-  packet->fd = -1;
-  if (message.msg_controllen >= sizeof(cmsghdr)) {
-    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    packet->fd = *reinterpret_cast<const int*>(CMSG_DATA(header));
-  }
-  return n == static_cast<long>(sizeof(packet->command));
+// From the first userfaultfd on something may be remote, and calls may wait.
+void GuardUffd(MoverState* state, Reply* reply, int* give) {
+  if (state->watched != 0 || state->served.uffd == kNoFd) return;
+  reply->error = static_cast<int32_t>(StartWatcher(state));
+  if (reply->error == 0) return;
+  (void)Call(SYS_close, state->served.uffd);
+  state->served.uffd = kNoFd;
+  *give = kNoFd;
 }
 
-int32_t ErrorOf(long result) {
-  return result < 0 ? static_cast<int32_t>(-result) : 0;
-}
-
-class Thread {
- public:
-  explicit Thread(Mover* mover) : mover_(*mover), socket_(mover->socket) {}
-
-  void Run() {
-    if (!KeepOnly(socket_)) return GiveUp();
-    RawCall(SYS_chdir, "/");
-    RawCall(SYS_prctl, PR_SET_NAME, "farswap-mover");
-    DropPrivileges();
-    mover_.hello.mover = static_cast<uint32_t>(RawCall(SYS_gettid));
-    Send(socket_, &mover_.hello, sizeof(mover_.hello), -1);
-    Packet packet;
-    while (Receive(socket_, &packet)) Answer(packet);
-    EndProcess();
-  }
-
- private:
-  // Nothing of this process is far: it goes on without.
-  void GiveUp() const {
-    if (mover_.hello.tag != 0) EndProcess();
-    Say(2, kNoTable);
-    RawCall(SYS_exit, 0);
-  }
-
-  bool IsTransit(uint64_t at, uint64_t bytes) const {
-    const uint64_t start = mover_.hello.transit;
-    return at >= start && bytes <= kTransitBytes &&
-           at - start <= kTransitBytes - bytes;
-  }
-
-  void Answer(const Packet& packet) {
-    const Command& command = packet.command;
-    Reply reply;
-    reply.id = command.id;
-    int sent = -1;
-    switch (command.op) {
-      case Op::kMakeUffd:
-        reply.error = Make(packet.fd, &sent);
-        break;
-      case Op::kTakeUffd:
-        reply.error = Take(packet.fd);
-        break;
-      case Op::kMove:
-        Move(command, &reply);
-        break;
-      case Op::kZap:
-        reply.error = Zap(command);
-        break;
-      case Op::kUnshare:
-        reply.error = ErrorOf(
-            RawCall(SYS_madvise, command.to, command.bytes, kPopulateWrite));
-        break;
-      case Op::kPing:
-        break;
-      default:
-        reply.error = EINVAL;
+[[noreturn]] void Serve(MoverState* state) {
+  Received received;
+  Reply reply;
+  int give = kNoFd;
+  for (;;) {
+    AwaitCommand(state);
+    if (!ReceiveCommand(state->socket, &received)) EndOnce(state);
+    Execute(received, &state->served, &reply, &give);
+    GuardUffd(state, &reply, &give);
+    if (!SendPacket(state->socket, &reply, sizeof(reply), give)) {
+      EndOnce(state);
     }
-    const bool kept = command.op == Op::kTakeUffd && reply.error == 0;
-    if (packet.fd >= 0 && !kept) RawCall(SYS_close, packet.fd);
-    Send(socket_, &reply, sizeof(reply), sent);
-  }
-
-  int32_t Make(int device, int* sent) {
-    if (device < 0 || uffd_ >= 0) return EINVAL;
-    const long made = MakeUffd(device);
-    if (made < 0) return ErrorOf(made);
-    uffd_ = *sent = static_cast<int>(made);
-    return 0;
-  }
-
-  int32_t Take(int uffd) {
-    if (uffd < 0 || uffd_ >= 0) return EINVAL;
-    uffd_ = uffd;
-    __atomic_store_n(&mover_.taken, 1, __ATOMIC_RELEASE);
-    RawCall(SYS_futex, &mover_.taken, FUTEX_WAKE_PRIVATE, 1);
-    return 0;
-  }
-
-  void Move(const Command& command, Reply* reply) const {
-    if (!IsTransit(command.to, command.bytes)) {
-      reply->error = EFAULT;
-      return;
+    if (state->served.uffd != kNoFd && state->progress != kHasUffd) {
+      Progress(state, kHasUffd);
     }
-    UffdMoveArg arg{command.to, command.from, command.bytes, 0, 0};
-    reply->error = ErrorOf(MovePages(uffd_, &arg));
-    reply->done = arg.moved > 0 ? static_cast<uint64_t>(arg.moved) : 0;
   }
-
-  int32_t Zap(const Command& command) const {
-    if (!IsTransit(command.to, command.bytes)) return EFAULT;
-    return ErrorOf(
-        RawCall(SYS_madvise, command.to, command.bytes, kDontNeedLocked));
-  }
-
-  Mover& mover_;
-  const int socket_;
-  int uffd_ = -1;
-};
-
-int RunThread(void* mover) {
-  Thread(static_cast<Mover*>(mover)).Run();
-  return 0;
 }
 
-// Only where the program may open it; it is not kept open, for whoever reads
-// it is to see its end.
-void SayEnded() {
-  char path[32] = "/proc/";
-  char digits[12];
-  int n = 0;
-  for (long pid = RawCall(SYS_getpid); pid > 0; pid /= 10) {
-    digits[n++] = static_cast<char>('0' + pid % 10);
+[[noreturn]] void Run(void* argument) {
+  auto* const state = static_cast<MoverState*>(argument);
+  const int64_t error = SetUp(state);
+  if (error != 0) {
+    state->error = static_cast<int32_t>(error);
+    ExitThread(0);
   }
-  char* at = path + 6;
-  while (n > 0) *at++ = digits[--n];
-  for (const char* c = "/fd/2"; *c != '\0'; ++c) *at++ = *c;
-  *at = '\0';
-  const long fd = RawCall(SYS_openat, AT_FDCWD, path,
-                          O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY, 0);
-  if (fd >= 0) Say(static_cast<int>(fd), kEnded);
+  Progress(state, kSaidHello);
+  Serve(state);
+}
+
+MoverState* MakeState(const OwnMemory& own, const Supervisor& supervisor,
+                      uint64_t tag, uint32_t* paged) {
+  const uint64_t at =
+      (own.mover_stack_end - sizeof(MoverState)) & ~(kAlignment - 1);
+  auto* const state = reinterpret_cast<MoverState*>(at);
+  CopyBytes(&state->supervisor, &supervisor, sizeof(supervisor));
+  state->served = {own, kNoFd, paged};
+  state->tag = tag;
+  state->socket = kNoFd;
+  state->progress = kStarting;
+  // What a seccomp filter does to a thread leaves no other trace.
+  state->error = ESRCH;
+  state->watched = 0;
+  state->ending = 0;
+  return state;
+}
+
+// The thread inherits what is blocked: no handler of the program's runs on it.
+// All, those that libc keeps for itself too.
+int64_t CloneMover(MoverState* state) {
+  constexpr int kSetMask = 2;
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  (void)Call(SYS_rt_sigprocmask, kSetMask, &all, &before, sizeof(all));
+  const int64_t thread = CloneThread(
+      kThreadFlags | CLONE_FILES | CLONE_CHILD_CLEARTID,
+      reinterpret_cast<uint64_t>(state), &state->progress, Run, state);
+  (void)Call(SYS_rt_sigprocmask, kSetMask, &before, nullptr, sizeof(before));
+  return thread < 0 ? -thread : 0;
+}
+
+// Until the mover is that far, or has gone: an errno, or 0.
+int64_t AwaitProgress(const MoverState& state, uint32_t wanted) {
+  for (;;) {
+    const uint32_t now = __atomic_load_n(&state.progress, __ATOMIC_ACQUIRE);
+    if (now >= wanted) return 0;
+    if (now == kGone) return state.error;
+    (void)Call(SYS_futex, &state.progress, kFutexWait, now, nullptr);
+  }
 }
 
 }  // namespace
 
-void Say(int fd, const char* line) {
-  size_t length = 0;
-  while (line[length] != '\0') ++length;
-  RawCall(SYS_write, fd, line, length);
+int64_t StartMover(const OwnMemory& own, const Supervisor& supervisor,
+                   uint64_t tag, uint32_t* paged) {
+  MoverState* const state = MakeState(own, supervisor, tag, paged);
+  const int64_t error = CloneMover(state);
+  if (error != 0) return error;
+  return AwaitProgress(*state, tag == 0 ? kSaidHello : kHasUffd);
 }
 
-void EndProcess() {
-  SayEnded();
-  for (;;) RawCall(SYS_kill, RawCall(SYS_getpid), SIGKILL);
-}
-
-bool StartMover(Mover* mover) {
-  // A thread begins with its maker's mask. Of all signals, libc's own too.
-  uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  RawCall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
-  const int flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-  const int saved = errno;
-  const int tid = clone(RunThread, mover->stack_end, flags, mover);
-  errno = saved;
-  RawCall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
-  return tid > 0;
-}
-
-void AwaitTaken(Mover* mover) {
-  // Bounded by the pager's life: if that ends, the mover ends this process.
-  while (__atomic_load_n(&mover->taken, __ATOMIC_ACQUIRE) == 0) {
-    RawCall(SYS_futex, &mover->taken, FUTEX_WAIT_PRIVATE, 0, nullptr);
-  }
-}
-
-}  // namespace farswap::launcher
+}  // namespace farswap::launcher::preload

@@ -1,43 +1,22 @@
-// The mover: a thread in each process of a tree, that does for the pager what
-// can only be done from inside.
-//
-// It is made by a raw clone, without CLONE_FILES and CLONE_FS: its descriptor
-// table is its own, so the program may close what it likes, and the userfaultfd
-// outlives the pager as long as the process does: who faults then waits, rather
-// than read zeros, until the mover, which sees the end of its socket at once,
-// has ended the process.
-//
-// It makes raw system calls only, blocks every signal, has no thread-local
-// storage (its FS register is its maker's), and gives up ids and capabilities,
-// which a program that drops its own could get back from it otherwise.
+// The mover: the library's thread in the process. It says Hello, and does what
+// the supervisor asks for, as a process's pages can be moved from within only.
+// When the supervisor ends it ends the process.
 #ifndef FARSWAP_CLIENT_LAUNCHER_PRELOAD_MOVER_H_
 #define FARSWAP_CLIENT_LAUNCHER_PRELOAD_MOVER_H_
 
 #include <cstdint>
 
-#include "client/launcher/process_wire.h"
+#include "client/launcher/preload/own_memory.h"
+#include "client/launcher/preload/supervisor.h"
 
-namespace farswap::launcher {
+namespace farswap::launcher::preload {
 
-// Of a process there is one.
-struct Mover {
-  int socket = -1;  // Connected; the mover has a copy once it runs.
-  Hello hello;      // To be said; it fills in its own id.
-  char* stack_end = nullptr;
-  // Set, and woken (futex), once it has a userfaultfd that it was given.
-  uint32_t taken = 0;
-};
+// Starts one, and waits until it has said Hello; if `tag` is not 0, until it
+// has been given the userfaultfd of this process. An errno, or 0. `paged`: see
+// Served. After an error there is no thread.
+int64_t StartMover(const OwnMemory& own, const Supervisor& supervisor,
+                   uint64_t tag, uint32_t* paged);
 
-// Starts it; false: the system has no thread left. `mover` is there as long as
-// the process.
-bool StartMover(Mover* mover);
-// Waits for `taken`.
-void AwaitTaken(Mover* mover);
-// Ends this process.
-[[noreturn]] void EndProcess();
-// A line to the file descriptor.
-void Say(int fd, const char* line);
-
-}  // namespace farswap::launcher
+}  // namespace farswap::launcher::preload
 
 #endif  // FARSWAP_CLIENT_LAUNCHER_PRELOAD_MOVER_H_

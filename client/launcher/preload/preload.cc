@@ -1,125 +1,113 @@
-// libfarswap-preload.so: what farswap-run puts into each process of its tree.
-// It connects the process to whoever pages for the tree, and starts its mover.
+// libfarswap-preload.so: what farswap-run puts into each process of its tree,
+// by LD_PRELOAD. It starts the mover, and a new one in each forked child.
 //
-// It depends on libc alone, and shows the program nothing: no symbol, no
-// descriptor, no change of errno or signals. Without $FARSWAP_RUN it does
-// nothing.
+// It is in every process that the tree starts: it costs no more than it must,
+// exports nothing, and changes nothing that the program can see.
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/auxv.h>
 
-#include <cstddef>
-
+#include "client/launcher/preload/ending.h"
 #include "client/launcher/preload/mover.h"
 #include "client/launcher/preload/own_memory.h"
 #include "client/launcher/preload/raw_calls.h"
+#include "client/launcher/preload/say.h"
+#include "client/launcher/preload/supervisor.h"
 #include "client/launcher/process_wire.h"
 
-namespace farswap::launcher {
+namespace farswap::launcher::preload {
 namespace {
 
-constexpr char kUnreachable[] =
-    "farswap: a process cannot reach the farswap-run that it was started "
-    "under; its memory stays local\n";
-constexpr char kNoMover[] =
-    "farswap: a process has no room for a mover; its memory stays local\n";
+constexpr int kStderr = 2;
 
-// What $FARSWAP_RUN says, taken when the process begins: the program may change
-// its environment.
-struct Where {
-  sockaddr_un address = {};
-  socklen_t bytes = 0;
-  uint8_t secret[kSecretBytes] = {};
+struct Session {
+  uint32_t active;  // This process, or the one it is a fork of, has a mover.
+  uint32_t paged;   // See Served.
+  OwnMemory own;
+  Supervisor supervisor;
 };
 
-// Before any constructor: ours may be the first.
-constinit OwnMemory memory;
-constinit Mover mover;
-constinit Where where;
+// In .data: .bss may be a mapping of its own without a name, which looks like
+// the program's memory, and might be taken out under the mover.
+__attribute__((section(".data"))) Session session = {};
 
-int Digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return -1;
+[[noreturn]] void DieUnserved(const char* why, int64_t error) {
+  Say(kStderr, why, error);
+  KillProcess();
 }
 
-bool ParseSecret(const char* text, uint8_t* secret) {
-  for (uint32_t i = 0; i < kSecretBytes; ++i) {
-    const int high = Digit(text[2 * i]);
-    const int low = high < 0 ? -1 : Digit(text[2 * i + 1]);
-    if (low < 0) return false;
-    secret[i] = static_cast<uint8_t>(high << 4 | low);
+// What the supervisor has put into the tag page of this child, for which the
+// read waits. A page that came of the read itself goes again.
+uint64_t ReadTag(const OwnMemory& own) {
+  const uint64_t tag = __atomic_load_n(
+      reinterpret_cast<uint64_t*>(own.tag_page), __ATOMIC_RELAXED);
+  if (tag == 0) ForgetTagPage(own);
+  return tag;
+}
+
+// Libc's locks may be held here for ever, by threads that the child has not.
+void StartInChild() {
+  if (session.active == 0) return;
+  const uint64_t tag = ReadTag(session.own);
+  // The page was registered before anything was taken out: that it is empty is
+  // the supervisor's end, and so are zeros all over the memory.
+  if (tag == 0 && session.paged != 0) {
+    DieUnserved("the pager of this forked child has ended, and so does it", 0);
   }
-  return text[size_t{2} * kSecretBytes] == '\0';
-}
-
-// NAME:SECRET, the name of an abstract socket.
-bool Parse(const char* text, Where* to) {
-  to->address.sun_family = AF_UNIX;
-  size_t length = 0;
-  for (; text[length] != ':'; ++length) {
-    if (text[length] == '\0' || length + 2 > sizeof(to->address.sun_path)) {
-      return false;
-    }
-    to->address.sun_path[1 + length] = text[length];
+  int64_t error = MapOwnMemoryInChild(&session.own);
+  const bool is_mapped = error == 0;
+  if (is_mapped) {
+    error = StartMover(session.own, session.supervisor, tag, &session.paged);
   }
-  to->bytes =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
-  return length > 0 && ParseSecret(text + length + 1, to->secret);
-}
-
-int Connect() {
-  const long fd =
-      RawCall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  long result = 0;
-  do {
-    result = RawCall(SYS_connect, fd, &where.address, where.bytes);
-  } while (result == -EINTR);
-  if (result == 0) return static_cast<int>(fd);
-  RawCall(SYS_close, fd);
-  return -1;
-}
-
-// False, and a line: it cannot be had.
-bool Start(uint64_t tag) {
-  mover = Mover();
-  mover.socket = Connect();
-  if (mover.socket < 0) {
-    Say(2, kUnreachable);
-    return false;
+  if (error == 0) return;
+  if (tag != 0) {
+    DieUnserved("this forked child cannot reach its pager, and ends", error);
   }
-  mover.stack_end = memory.stack_end();
-  mover.hello.tag = tag;
-  __builtin_memcpy(mover.hello.secret, where.secret, kSecretBytes);
-  memory.Tell(&mover.hello);
-  const bool started = StartMover(&mover);
-  RawCall(SYS_close, mover.socket);
-  if (!started) Say(2, kNoMover);
-  return started;
+  if (is_mapped) UnmapOwnMemory(session.own);
+  session.active = 0;
+  Say(kStderr, "a forked child runs without far memory", error);
 }
 
-// The child's only thread, in fork(), before any handler of the program's.
-void InChild() {
-  const uint64_t tag = memory.ReadTag();
-  const bool started = memory.MapAgain() && Start(tag);
-  if (tag == 0) return;
-  // It has far memory, and nobody to see to it that it never reads zeros.
-  if (!started) EndProcess();
-  AwaitTaken(&mover);
-}
-
-__attribute__((constructor)) void Begin() {
-  const char* const text = secure_getenv(kRunVariable);
-  if (text == nullptr || !Parse(text, &where)) return;
-  if (!memory.Map()) {
-    Say(2, kNoMover);
+void StartHere(const char* run) {
+  if (!ParseSupervisor(run, &session.supervisor)) {
+    Say(kStderr,
+        "FARSWAP_RUN is not NAME:SECRET, so this program runs without far "
+        "memory; unset it, or start the program by farswap-run",
+        0);
     return;
   }
-  if (Start(/*tag=*/0)) pthread_atfork(nullptr, nullptr, InChild);
+  int64_t error = MapOwnMemory(&session.own);
+  if (error == 0) {
+    error = StartMover(session.own, session.supervisor, 0, &session.paged);
+    if (error != 0) UnmapOwnMemory(session.own);
+  }
+  if (error == 0) {
+    session.active = 1;
+    return;
+  }
+  Say(kStderr,
+      "cannot reach the pager that FARSWAP_RUN names, so this program runs "
+      "without far memory; unset it, or start the program by farswap-run",
+      error);
+}
+
+// Linked "initfirst", so before the constructors of all other libraries: a
+// fork's handlers run in the order of their registration, and the child's
+// other ones may touch far memory.
+__attribute__((constructor)) void Start(int /*argc*/, char** /*arguments*/,
+                                        char** environment) {
+  const char* const run = FindVariable(environment, kRunVariable);
+  // A setuid program trusts nothing that its caller has set.
+  if (run == nullptr || getauxval(AT_SECURE) != 0) return;
+  const int before = errno;
+  StartHere(run);
+  if (session.active != 0 &&
+      pthread_atfork(nullptr, nullptr, StartInChild) != 0) {
+    Say(kStderr, "no memory for a handler of forks: its children have no mover",
+        0);
+  }
+  errno = before;
 }
 
 }  // namespace
-}  // namespace farswap::launcher
+}  // namespace farswap::launcher::preload

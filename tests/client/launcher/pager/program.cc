@@ -268,6 +268,18 @@ int Exec(size_t mib) {
   return kCannot;
 }
 
+// Looks at it for ever.
+int Watch(size_t mib) {
+  Memory memory(mib);
+  memory.Fill(0);
+  if (!memory.IsRight(0)) return kWrong;
+  std::puts("right");
+  std::fflush(stdout);
+  while (memory.IsRight(0)) {
+  }
+  return kWrong;
+}
+
 // Into far memory, past the page cache.
 int Direct(size_t mib) {
   Memory memory(mib);
@@ -302,7 +314,7 @@ int main(int argc, char** argv) {
       {"setids", SetIds},     {"nohuge", NoHugePages}, {"huge", HugePages},
       {"stop", Stop},         {"protect", Protect},    {"lock", Lock},
       {"discard", Discard},   {"threads", Threads},    {"mainends", MainEnds},
-      {"exec", Exec},         {"direct", Direct},
+      {"exec", Exec},         {"direct", Direct},      {"watch", Watch},
   };
   if (argc != 3 || all.count(argv[1]) == 0) return kCannot;
   return all.at(argv[1])(std::strtoul(argv[2], nullptr, 10));
