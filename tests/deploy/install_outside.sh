@@ -37,7 +37,7 @@ deploy/install --prefix="$work/first"
 mv "$work/first" "$work/prefix"
 export PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig
 
-for page in man1/farlua.1 man8/farswap-server.8; do
+for page in man1/farlua.1 man1/farswap-run.1 man8/farswap-server.8; do
   [[ -s $work/prefix/share/man/$page ]] || fail "no manual page $page"
 done
 
@@ -133,4 +133,8 @@ done
 echo 'print(1 + 1)' >"$work/script.lua"
 # It finds the server beside itself.
 [[ $("$work/prefix/bin/farlua" "$work/script.lua") == 2 ]] || fail "farlua"
+# With its pager, its preload library and a private server: all are found.
+readonly LARGE='import os; print(len(os.urandom(1 << 26)))'
+[[ $("$work/prefix/bin/farswap-run" --local-memory=16M -- \
+  python3 -c "$LARGE") == 67108864 ]] || fail "farswap-run"
 echo "installed, moved, linked three ways, run: all right"

@@ -25,6 +25,10 @@ bool IsInTransit(const OwnMemory& own, const Command& command) {
   return IsWithin(command.to, command.bytes, own.transit, own.end);
 }
 
+bool IsOwn(const OwnMemory& own, uint64_t start, uint64_t bytes) {
+  return Overlaps(start, bytes, own.start, own.end);
+}
+
 int32_t Advise(const Command& command, int advice) {
   return static_cast<int32_t>(
       -Call(SYS_madvise, command.to, command.bytes, advice));
@@ -50,8 +54,7 @@ int32_t Take(const Received& received, Served* served) {
 
 int32_t Move(const Command& command, const Served& served, uint64_t* done) {
   const OwnMemory& own = served.own;
-  if (!IsInTransit(own, command) ||
-      Overlaps(command.from, command.bytes, own.start, own.end)) {
+  if (!IsInTransit(own, command) || IsOwn(own, command.from, command.bytes)) {
     return EFAULT;
   }
   // Before the page goes, so that a fork that finds it gone finds this too.
@@ -65,6 +68,12 @@ int32_t Zap(const Command& command, const OwnMemory& own) {
   return error == EINVAL ? Advise(command, MADV_DONTNEED) : error;
 }
 
+// A page that is missing is a fault of this thread: it waits for its answer.
+int32_t Unshare(const Command& command, const OwnMemory& own) {
+  if (IsOwn(own, command.to, command.bytes)) return EFAULT;
+  return Advise(command, kPopulateWrite);
+}
+
 int32_t Run(const Received& received, Served* served, Reply* reply, int* give) {
   switch (received.command.op) {
     case Op::kMakeUffd:
@@ -76,7 +85,7 @@ int32_t Run(const Received& received, Served* served, Reply* reply, int* give) {
     case Op::kZap:
       return Zap(received.command, served->own);
     case Op::kUnshare:
-      return Advise(received.command, kPopulateWrite);
+      return Unshare(received.command, served->own);
     case Op::kPing:
       return 0;
   }

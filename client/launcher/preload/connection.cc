@@ -27,6 +27,7 @@ struct Packet {
     message.msg_control = control;
     message.msg_controllen = CMSG_LEN(sizeof(int));
     message.msg_flags = 0;
+    Header()->cmsg_type = 0;
   }
 
   cmsghdr* Header() { return reinterpret_cast<cmsghdr*>(control); }

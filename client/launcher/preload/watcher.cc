@@ -1,5 +1,6 @@
 #include "client/launcher/preload/watcher.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -14,8 +15,10 @@ constexpr int16_t kPeerClosed = 0x2000;  // POLLRDHUP, of _GNU_SOURCE.
 
 // A program whose one thread ends by exit(2), not exit_group(2), would not end:
 // a thread of ours is left. libc never does that, but a program under strict
-// seccomp must. Nothing tells of it, so one looks: some 10 us each time.
-constexpr int kLookMs = 2000;
+// seccomp must. Nothing tells of it, so one looks: some 10 us each time, and
+// more seldom the longer the program lives.
+constexpr int kLookMs = 1000;
+constexpr int kLookMsMax = 64000;
 
 // Of what `text` has, the word `n` after the name in parentheses; 0: the first.
 const char* WordOfStat(const char* text, int n) {
@@ -60,20 +63,24 @@ void ExitIfAlone(int ours) {
   (void)Call(SYS_exit_group, NumberAt(WordOfStat(text, kExitCode)) >> 8);
 }
 
-// Until poll sees one of `events`, or the end.
-int16_t Await(const MoverState& state, int16_t events, int ours) {
-  for (;;) {
+// Until poll sees one of `events`, or the end. False: it may not look, as a
+// program can have put all its threads under a filter (SECCOMP_FILTER_FLAG_
+// TSYNC).
+bool Await(const MoverState& state, int16_t events, int ours) {
+  for (int wait = kLookMs;; wait = wait < kLookMsMax ? 2 * wait : wait) {
     pollfd socket = {state.socket, events, 0};
-    const int64_t ready = Call(SYS_poll, &socket, 1, kLookMs);
-    if (ready > 0) return socket.revents;
+    const int64_t ready = Call(SYS_poll, &socket, 1, wait);
+    if (ready > 0) return true;
     if (ready == 0) ExitIfAlone(ours);
+    if (ready < 0 && ready != -EINTR) return false;
   }
 }
 
 [[noreturn]] void Watch(void* argument) {
   auto* const state = static_cast<MoverState*>(argument);
   (void)Call(SYS_prctl, PR_SET_NAME, "farswap-watch");
-  (void)Await(*state, kPeerClosed, 2);
+  // Without it the mover still sees the end, but amid a call that waits.
+  if (!Await(*state, kPeerClosed, 2)) ExitThread(0);
   EndOnce(state);
 }
 

@@ -2,14 +2,12 @@
 // and answers each with a line.
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,11 +71,6 @@ void LeaveMain() {
   pthread_exit(nullptr);
 }
 
-void LowLimit() {
-  const rlimit low = {4, 4};
-  dprintf(1, "%d\n", setrlimit(RLIMIT_NOFILE, &low));
-}
-
 void* ExecNow(void*) {
   execl("/bin/sh", "sh", "-c", "exit 9", nullptr);
   return nullptr;
@@ -98,7 +91,6 @@ void Do(const char* what) {
   if (is("close")) dprintf(1, "%d\n", close_range(3, ~0U, 0));
   if (is("nobody")) dprintf(1, "%d\n", setgid(65534) + setuid(65534));
   if (is("dumpable")) dprintf(1, "%d\n", prctl(PR_GET_DUMPABLE));
-  if (is("low")) return LowLimit();
   if (is("leave")) LeaveMain();
   if (is("exec")) ExecFromThread();
   if (is("raw exit")) syscall(SYS_exit, 5);

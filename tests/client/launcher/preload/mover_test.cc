@@ -80,6 +80,10 @@ TEST_F(PagedGuest, RefusesWhatIsNotTheTransit) {
             EFAULT);
   EXPECT_EQ(peer_->Ask(Op::kZap, memory_, 0, kPage), EFAULT);
   EXPECT_EQ(peer_->Ask(Op::kZap, transit() - kPage, 0, kPage), EFAULT);
+  EXPECT_EQ(peer_->Ask(Op::kUnshare, transit(), 0, kPage), EFAULT);
+  EXPECT_EQ(
+      peer_->Ask(Op::kUnshare, peer_->hello().own_start - kPage, 0, ~kPage),
+      EFAULT);
   EXPECT_EQ(guest_->Ask("check"), "0");
 }
 

@@ -1,12 +1,14 @@
 #include <errno.h>
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
+#include <chrono>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "client/launcher/process_wire.h"
 #include "tests/client/launcher/preload/paged_guest.h"
@@ -22,6 +24,19 @@ std::string TagPage() {
   std::string page(kPage, '\0');
   page[0] = static_cast<char>(kTag);
   return page;
+}
+
+// Whether the main thread of `pid` is in futex(2) within 20 s.
+bool ComesToWait(pid_t pid) {
+  const auto limit =
+      std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (std::chrono::steady_clock::now() < limit) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/syscall");
+    std::string call;
+    if (file >> call && call == std::to_string(SYS_futex)) return true;
+    std::this_thread::yield();
+  }
+  return false;
 }
 
 class PreloadFork : public PagedGuest {
@@ -100,6 +115,7 @@ TEST_F(PreloadFork, AChildWaitsForItsUserfaultfd) {
   child_ = listener_.Accept();
   ASSERT_NE(child_, nullptr);
   ASSERT_EQ(child_->Ask(Op::kPing), 0);
+  EXPECT_TRUE(ComesToWait(child_->pid()));
   child_->Close();
   ExpectChildEnds();
 }

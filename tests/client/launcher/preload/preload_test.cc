@@ -1,20 +1,13 @@
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <iterator>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,29 +19,15 @@
 namespace farswap::launcher {
 namespace {
 
-using Arguments = std::vector<std::string>;
-
-constexpr char kNobodyListens[] =
-    "farswap-nobody-listens:000102030405060708090a0b0c0d0e0f";
-
-Arguments Shell(const std::string& script) { return {"/bin/sh", "-c", script}; }
-
-// Its exit code, or minus its signal.
-int CodeOf(Program* program) {
-  const int status = program->Wait();
-  if (status == -1) return 1000;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-int RunCode(const Arguments& arguments, const std::string& run) {
+int RunCode(const std::vector<std::string>& arguments, const std::string& run) {
   Program program(arguments, run);
-  return CodeOf(&program);
+  return program.Code();
 }
 
 int GuestCode(const std::string& line, const std::string& run) {
   Program guest({GuestPath()}, run);
   guest.Say(line);
-  return CodeOf(&guest);
+  return guest.Code();
 }
 
 // The mapping of `pid` that begins at `start`, as /proc/PID/smaps has it.
@@ -65,10 +44,6 @@ std::string Mapping(pid_t pid, uint64_t start) {
     if (line.compare(0, 7, "VmFlags") == 0) break;
   }
   return mapping;
-}
-
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 class Preload : public testing::Test {
@@ -127,84 +102,6 @@ TEST_F(Preload, WithItThereIsOneThreadMore) {
   EXPECT_EQ(Threads(guest.pid()).size(), 2U);
 }
 
-TEST_F(Preload, TheProgramsDescriptorsAreAsBefore) {
-  Program guest({GuestPath()}, listener_.run());
-  ASSERT_EQ(guest.Ask("ping"), "pong");
-  const std::filesystem::directory_iterator fds(
-      "/proc/" + std::to_string(guest.pid()) + "/fd");
-  EXPECT_EQ(std::distance(begin(fds), end(fds)), 3);
-}
-
-TEST_F(Preload, AnUnreachablePagerIsSaidAndTheProgramRuns) {
-  Program guest({GuestPath()}, kNobodyListens);
-  EXPECT_EQ(guest.Ask("ping"), "pong");
-  EXPECT_EQ(Threads(guest.pid()).size(), 1U);
-  guest.Say("exit");
-  EXPECT_EQ(CodeOf(&guest), 7);
-  EXPECT_EQ(guest.Errors(),
-            "farswap: cannot reach the pager that FARSWAP_RUN names, so this "
-            "program runs without far memory; unset it, or start the program "
-            "by farswap-run (errno 111)\n");
-}
-
-TEST_F(Preload, AWrongVariableIsSaidAndTheProgramRuns) {
-  for (const char* run :
-       {"name", "name:12", ":000102030405060708090a0b0c0d0e0f",
-        "name:000102030405060708090a0b0c0d0e0g"}) {
-    Program program({"/bin/true"}, run);
-    EXPECT_EQ(CodeOf(&program), 0);
-    EXPECT_TRUE(Has(program.Errors(), "FARSWAP_RUN is not NAME:SECRET"));
-  }
-}
-
-// Another user may listen by the name of a supervisor that has ended.
-TEST_F(Preload, APagerOfAnotherUserIsNotTrusted) {
-  if (geteuid() != 0) GTEST_SKIP() << "not root";
-  ASSERT_EQ(seteuid(65534), 0);
-  const Listener foreign;
-  ASSERT_EQ(seteuid(0), 0);
-  Program program({"/bin/true"}, foreign.run());
-  EXPECT_EQ(CodeOf(&program), 0);
-  EXPECT_TRUE(Has(program.Errors(), "(errno 1)"));
-}
-
-TEST_F(Preload, KeepsNoPipeOpen) {
-  int ends[2];
-  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
-  Program guest({GuestPath()}, listener_.run(), [&] { dup2(ends[1], 9); });
-  close(ends[1]);
-  ASSERT_EQ(guest.Ask("close"), "0");
-  pollfd end{ends[0], POLLIN, 0};
-  EXPECT_EQ(poll(&end, 1, 20000), 1);
-  EXPECT_EQ(end.revents, POLLHUP);
-  EXPECT_EQ(guest.Ask("ping"), "pong");
-  close(ends[0]);
-}
-
-TEST_F(Preload, ClosedStreamsStayClosed) {
-  Program program(Shell("test ! -e /proc/$$/fd/0 && test ! -e /proc/$$/fd/1"),
-                  listener_.run(), [] {
-                    close(0);
-                    close(1);
-                    close(2);
-                  });
-  const auto peer = listener_.Accept();
-  EXPECT_NE(peer, nullptr);
-  EXPECT_EQ(CodeOf(&program), 0);
-}
-
-TEST_F(Preload, FourDescriptorsAreEnough) {
-  Program guest({GuestPath()}, listener_.run(), [] {
-    const rlimit low{4, 4};
-    setrlimit(RLIMIT_NOFILE, &low);
-  });
-  const auto peer = listener_.Accept();
-  ASSERT_NE(peer, nullptr);
-  const int uffd = peer->MakeUffd();
-  EXPECT_GE(uffd, 0);
-  close(uffd);
-}
-
 TEST_F(Preload, NobodysProgramsArePagedFor) {
   if (geteuid() != 0) GTEST_SKIP() << "not root";
   // The streams are the test's, and open already.
@@ -237,19 +134,8 @@ TEST_F(Preload, PythonRuns) {
                   listener_.run());
   EXPECT_EQ(program.Line(), "4");
   EXPECT_EQ(program.Line(), "1");
-  EXPECT_EQ(CodeOf(&program), 0);
+  EXPECT_EQ(program.Code(), 0);
   EXPECT_EQ(program.Errors(), "");
-}
-
-// A supervisor that does not accept is waited for 10 s.
-TEST_F(Preload, AFullQueueIsGivenUp) {
-  if (getenv("FARSWAP_TEST_LONG") == nullptr) GTEST_SKIP() << "10 s";
-  const Listener full(0);
-  Program first({"/bin/true"}, full.run());
-  EXPECT_EQ(CodeOf(&first), 0);
-  Program second({"/bin/true"}, full.run());
-  EXPECT_EQ(CodeOf(&second), 0);
-  EXPECT_TRUE(Has(second.Errors(), "(errno 11)"));
 }
 
 // What it takes from libc, and what a program could find in it.
@@ -261,7 +147,7 @@ TEST_F(Preload, NamesNothingButThis) {
     if (!Has(line, " w"))
       names.insert(line.substr(0, line.find_first_of(" @")));
   }
-  EXPECT_EQ(CodeOf(&nm), 0);
+  EXPECT_EQ(nm.Code(), 0);
   EXPECT_EQ(names, (std::set<std::string>{"__errno_location",
                                           "__register_atfork", "getauxval"}));
 }

@@ -76,6 +76,14 @@ std::string LibraryPath() { return CopyOf("libfarswap-preload.so"); }
 
 std::string GuestPath() { return CopyOf("guest"); }
 
+std::vector<std::string> Shell(const std::string& script) {
+  return {"/bin/sh", "-c", script};
+}
+
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 Program::Program(const std::vector<std::string>& arguments,
                  const std::string& run,
                  const std::function<void()>& in_child) {
@@ -142,6 +150,12 @@ int Program::Wait() {
   if (!ended) return -1;
   over_ = waitpid(pid_, &status_, 0) == pid_;
   return status_;
+}
+
+int Program::Code() {
+  const int status = Wait();
+  if (status == -1) return 1000;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 std::string Program::Errors() const {

@@ -13,6 +13,10 @@ namespace farswap::launcher {
 std::string LibraryPath();
 std::string GuestPath();
 
+std::vector<std::string> Shell(const std::string& script);
+
+bool Has(const std::string& text, const std::string& part);
+
 class Program {
  public:
   // `run`: the value of FARSWAP_RUN; empty: it is not set. `in_child` is called
@@ -30,6 +34,8 @@ class Program {
   std::string Ask(const std::string& line) const;
   // Its wait status; -1 after 20 s.
   int Wait();
+  // Its exit code, or minus its signal; 1000 after 20 s.
+  int Code();
   // All of its stderr. After Wait.
   std::string Errors() const;
 
