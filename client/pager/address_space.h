@@ -93,6 +93,12 @@ class AddressSpace {
   // Whether pages can be taken out at all, ever; else they are brought in
   // whatever the limit is.
   virtual bool CanTakeOut() { return true; }
+  // Of memory that was found: whether what is missing there will fault. Makes
+  // it so where it can.
+  virtual bool MakeFault(char* at, size_t bytes) { return true; }
+  // Ends the program, whose memory is not known to be right any more. False: it
+  // is this one.
+  virtual bool End(const char* why) { return false; }
   // Whether the program has ended: nothing of it is to be saved.
   virtual bool IsGone() { return false; }
   // Whether the 2 MiB at `at` are mapped by one PMD entry.

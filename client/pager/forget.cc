@@ -14,7 +14,8 @@ void Forget::Range(Region* region, uint64_t page, uint64_t pages,
     MutexLock lock(shared_.LockOf(region, page));
     // Of what was found most may be address space that nobody ever touched.
     const bool untouched =
-        region->found() && pages == kPagesPerPmd &&
+        region->found() && word.kind() != PageWord::Kind::kPoisoned &&
+        pages == kPagesPerPmd &&
         region->map().GetBlock(page / kPagesPerPmd) == PageWord();
     if (!untouched) RangeLocked(region, page, pages, word);
     page = next;

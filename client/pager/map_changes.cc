@@ -153,7 +153,16 @@ void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
 
 void MapChanges::AdoptRunLocked(const RegionTable::Piece& run) {
   const std::vector<AddressRange> later = LeftoversIn(run.start, run.end);
-  const char* at = run.start;
+  const char* at = mm_.space->FirstOwn(run.start, run.end);
+  if (at == run.end) return;
+  // What is taken out where it does not fault reads as zeros. Asked again then,
+  // as a mapping that came in between may be another one.
+  const size_t bytes = run.pages() * kPageBytes;
+  if (run.region->found() && (!mm_.space->MakeFault(run.start, bytes) ||
+                              !mm_.space->Settled(run.start, bytes))) {
+    return;
+  }
+  at = run.start;
   while ((at = mm_.space->FirstOwn(at, run.end)) != run.end) {
     const uint64_t page =
         run.page + static_cast<uint64_t>(at - run.start) / kPageBytes;

@@ -271,6 +271,8 @@ std::bitset<kPagesPerPmd> TakeOut::PutBack(AddressSpace* space, char* home,
     const bool passes =
         back.error == EAGAIN || back.error == ENOMEM || back.error == ENOENT;
     // With the only copy of a page in hand there is nothing else to do.
+    const bool hopeless = !passes || std::chrono::steady_clock::now() > until;
+    if (hopeless && space->End("a page cannot be put back")) return stay;
     if (!passes || std::chrono::steady_clock::now() > until) {
       DieRaw("a page cannot be put back: errno %d", back.error);
     }

@@ -22,6 +22,9 @@ alignas(kPageBytes) const char kZeroPage[kPageBytes] = {};
 // For a thread that sleeps between its change and its telling of it.
 constexpr std::chrono::milliseconds kSettleWait{200};
 constexpr std::chrono::microseconds kSettlePause{50};
+// For an event that another one's slowness leaves unread, or memory.
+constexpr std::chrono::seconds kDecideWait{2};
+constexpr std::chrono::seconds kEndWait{1};
 
 // Of a word of /proc/PID/pagemap.
 constexpr uint64_t kPresentBit = uint64_t{1} << 63;
@@ -88,15 +91,15 @@ bool UffdProcess::TakeUnclear(std::vector<MapEvent>* unclear) {
   return settled;
 }
 
+// Whether or not it was forked while it was paged for: it may share since
+// before that.
 const char* UffdProcess::FirstOwn(const char* at, const char* end) {
-  if (!forked_.load(std::memory_order_relaxed)) return FirstPresent(at, end);
   // What is empty is passed over in one step.
   at = FirstPresent(at, end);
   return FirstThatIs(/*own=*/true, at, end);
 }
 
 const char* UffdProcess::FirstNotOwn(const char* at, const char* end) {
-  if (!forked_.load(std::memory_order_relaxed)) return FirstAbsent(at, end);
   return FirstThatIs(/*own=*/false, at, end);
 }
 
@@ -225,8 +228,13 @@ OpResult UffdProcess::Decide(char* transit, char* from, size_t bytes) {
   used_ = kTransitBytes;
   size_t done = 0;
   bool refused = false;  // From here on nothing was moved, nor will be.
+  const auto until = std::chrono::steady_clock::now() + kDecideWait;
   for (size_t at = 0; at < bytes; at += kPageBytes) {
-    const OpResult filled = CopyIn(transit + at, kZeroPage, kPageBytes);
+    OpResult filled;
+    do {
+      filled = CopyIn(transit + at, kZeroPage, kPageBytes);
+    } while ((filled.error == EAGAIN || filled.error == ENOMEM) &&
+             std::chrono::steady_clock::now() < until);
     if (filled.error == EEXIST && !refused) {
       done += kPageBytes;
     } else if (filled.ok()) {
@@ -238,10 +246,11 @@ OpResult UffdProcess::Decide(char* transit, char* from, size_t bytes) {
       return {ESRCH, 0};
     }
   }
-  // The move may have been done after a change of the map that is being
-  // applied: then it is not known which bytes these are.
-  if (done > 0 && IsChanging(from, bytes)) {
-    mover()->Kill("it changed its map while it did not answer");
+  // The move may have been done after other pages were moved there: then it is
+  // not known which bytes these are. What was discarded is left out by who puts
+  // the rest back.
+  if (done > 0 && IsMoving(from, bytes)) {
+    mover()->Kill("it moved its memory while it did not answer");
     return {ESRCH, 0};
   }
   return {done == bytes ? 0 : EBUSY, done};
@@ -269,6 +278,20 @@ OpResult UffdProcess::MoveToTransit(char* transit, char* from, size_t bytes) {
   });
 }
 
+bool UffdProcess::IsEnding() {
+  const auto until = std::chrono::steady_clock::now() + kEndWait;
+  while (IsAlive()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(kSettlePause);
+  }
+  return true;
+}
+
+bool UffdProcess::End(const char* why) {
+  if (mover() != nullptr && !IsEnding()) mover()->Kill(why);
+  return true;
+}
+
 OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
   if (gone_.load(std::memory_order_relaxed)) return {ESRCH, 0};
   if (mover() == nullptr) return {EBUSY, 0};
@@ -276,6 +299,11 @@ OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
   char* const transit = TakeTransit(bytes);
   OpResult moved{EBUSY, 0};
   if (transit != nullptr) moved = MoveToTransit(transit, from, bytes);
+  // Something of it is there (mlockall has all of it): it is emptied first.
+  if (moved.error == EEXIST) {
+    filled_[0] = filled_[1] = true;
+    used_ = kTransitBytes;
+  }
   // Which is also what is said of pages that others have, or hold.
   stalled_.store(moved.error == EBUSY && !mover()->Answers(),
                  std::memory_order_relaxed);
@@ -285,7 +313,7 @@ OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
   if (bytes == kPmdBytes)
     (void)EmptyHalf(static_cast<size_t>(transit - transit_) / kPmdBytes);
   if (error == 0) return moved;
-  if (error != ESRCH) mover()->Kill("what was moved cannot be read");
+  if (!IsEnding()) mover()->Kill("what was moved cannot be read");
   return {ESRCH, 0};
 }
 

@@ -91,12 +91,19 @@ class UffdProcess final : public UffdSpace {
   OpResult Zap(char* at, size_t bytes) override;
   OpResult DropTable(char* block) override;
   void Unmap(char* at, size_t bytes) override {}
+  bool MakeFault(char* at, size_t bytes) override {
+    return RegisterAll(at, bytes).ok();
+  }
+  bool End(const char* why) override;
   const char* FirstOwn(const char* at, const char* end) override;
   const char* FirstNotOwn(const char* at, const char* end) override;
   bool IsGone() override { return !IsAlive(); }
 
  private:
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }
+  // Whether it ends within a second: what cannot be read of it is no wonder
+  // then.
+  bool IsEnding();
   bool SetProtection(char* at, size_t bytes, uint64_t mode);
   // The words of its pages in /proc/PID/pagemap; false: they cannot be had.
   bool ReadPagemap(const char* at, size_t pages, uint64_t* words) const;

@@ -186,7 +186,11 @@ void Supervisor::Serve(Process* process, short events) {
 }
 
 void Supervisor::Remove(Process* process) {
-  if (process->mm() != nullptr) pager_->Remove(process->mm());
+  if (process->mm() != nullptr) {
+    // Its mover has gone, and so has its memory; else it would read zeros.
+    (void)process->mm()->uffd().End("its mover has ended");
+    pager_->Remove(process->mm());
+  }
   std::erase_if(processes_, [&](const auto& p) { return p.get() == process; });
 }
 
@@ -211,8 +215,10 @@ void Supervisor::EndAll() {
   // Those of raw clones: one of their threads is all that is known of them.
   MutexLock lock(&mu_);
   for (const auto& [id, child] : unreported_) {
-    const auto tid = static_cast<pid_t>(child->uffd().a_thread());
-    if (tid != 0 && child->uffd().IsAlive()) kill(tid, SIGKILL);
+    const uint32_t tid = child->uffd().a_thread();
+    if (tid != 0 && pager::TreePager::IsOf(*child, tid)) {
+      kill(static_cast<pid_t>(tid), SIGKILL);
+    }
   }
 }
 
@@ -267,6 +273,8 @@ milliseconds Supervisor::Tick() {
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kFar) continue;
     if (near || ticks_ % 8 == 0) process->Track();
+    // What it shared since before it was far may be its own by now.
+    if (ticks_ % 64 == 0) process->mm()->Adopt();
   }
   if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
   const uint64_t threshold = Threshold(limit_);

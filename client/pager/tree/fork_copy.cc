@@ -96,18 +96,24 @@ const char* ForkCopy::StagedLocked(const Region* region, uint64_t page,
 
 void ForkCopy::Lose(char* start, char* end) {
   const auto lose = [&](const RegionTable::Piece& piece) {
-    for (uint64_t i = 0; i < piece.pages(); ++i) {
-      Forget(&shared_).Range(piece.region.get(), piece.page + i, 1, kLost);
+    Forget(&shared_).Range(piece.region.get(), piece.page, piece.pages(),
+                           kLost);
+  };
+  const auto lose_gap = [&](char* from, char* to) {
+    while (from < to) {
+      char* const next = std::min(to, ProcessMm::WindowEnd(from));
+      lose(child_.AddPiece(from, next));
+      from = next;
     }
   };
   const auto known = child_.regions.PiecesIn(start, end);
   for (const auto& piece : known) lose(piece);
   char* at = start;
   for (const auto& piece : known) {
-    if (at < piece.start) lose(child_.AddPiece(at, piece.start));
+    lose_gap(at, piece.start);
     at = piece.end;
   }
-  if (at < end) lose(child_.AddPiece(at, end));
+  lose_gap(at, end);
 }
 
 }  // namespace farswap::pager

@@ -32,12 +32,17 @@ class ForkShares {
   void Protect(ProcessMm* mm);
   // A write to a protected page. Waits for room as any fault.
   void Serve(ProcessMm* mm, const Fault& fault, SteadyTime read_at);
+  // It has ended: what it was promised and nobody has found is given back, or
+  // as much of others'.
+  void Gone(ProcessMm* mm);
   // Nothing is shared any more.
   void End(ProcessMm* mm);
   // Nor by anyone else: what was promised is not used.
   void EndAll();
 
  private:
+  // Promises fewer; returns how many.
+  uint64_t TakeBack(uint64_t pages);
   // The part, or the block, of the page, as far as it is of one piece.
   static RegionTable::Piece Around(const ProcessMm& mm, char* page,
                                    uint64_t pages);

@@ -39,9 +39,7 @@ std::vector<AddressRange> ProcessMm::TrackExcluded(char* start, char* end) {
   char* at = start;
   const auto gap = [&](char* to) {
     while (at < to) {
-      const uint64_t window = reinterpret_cast<uint64_t>(at) / kWindowBytes;
-      char* const next =
-          std::min(to, reinterpret_cast<char*>((window + 1) * kWindowBytes));
+      char* const next = std::min(to, WindowEnd(at));
       if (TrackGap(at, next)) tracked.emplace_back(at, next);
       at = next;
     }
@@ -60,7 +58,11 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   if (!uffd_.Settled(start, bytes)) return false;
   // Found before it faults.
   const RegionTable::Piece piece = AddPiece(start, end);
-  if (!uffd_.RegisterAll(start, bytes).ok()) {
+  const bool registered = uffd_.RegisterAll(start, bytes).ok();
+  // A fork that began before has copied it as it was: the next time.
+  const bool forking = registered && !uffd_.Settled(start, bytes);
+  if (forking) (void)uffd_.Unregister(start, bytes);
+  if (!registered || forking) {
     regions.Carve(start, end);
     forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
     return false;
@@ -111,8 +113,8 @@ void ProcessMm::UntrackExcluded(char* start, char* end) {
       }
       if (let_go) {
         regions.Carve(at, at + bytes);
-      } else {
-        (void)uffd_.Unshare(at, bytes);
+      } else if (!uffd_.Unshare(at, bytes).ok()) {
+        return;  // It does not answer now.
       }
       at += bytes;
     }

@@ -32,6 +32,12 @@ class ProcessMm final : public Mm,
  public:
   static constexpr uint64_t kWindowBytes = uint64_t{1} << 40;
 
+  // Where the window of the address ends.
+  static char* WindowEnd(char* at) {
+    const uint64_t window = reinterpret_cast<uint64_t>(at) / kWindowBytes;
+    return reinterpret_cast<char*>((window + 1) * kWindowBytes);
+  }
+
   // As ForkSink::Apply, of that address space.
   using OnFork = std::function<void(ProcessMm* parent, int uffd,
                                     const std::vector<AddressRange>& held,
@@ -46,6 +52,8 @@ class ProcessMm final : public Mm,
   // Where a forked child is told its id (client/launcher/process_wire.h); 0:
   // not known.
   std::atomic<uint64_t> tag_page{0};
+  // Copies that writes of its were let make, ever (ForkShares).
+  std::atomic<uint64_t> promised_pages{0};
   // Nobody knows what it has, so it is not served: who faults is ended.
   void Condemn() { condemned_.store(true, std::memory_order_relaxed); }
   bool condemned() const { return condemned_.load(std::memory_order_relaxed); }
@@ -61,7 +69,8 @@ class ProcessMm final : public Mm,
   // What of the range is far memory is not to be any more: brings in what is
   // out, and lets go of what is all there. What is not is for the next time.
   void Untrack(char* start, char* end);
-  // The range, which is nobody's, is a region's: that and its first page.
+  // The range, of one window, which is nobody's, is a region's: that and its
+  // first page.
   RegionTable::Piece AddPiece(char* start, char* end);
 
   // ForkSink.

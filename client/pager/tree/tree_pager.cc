@@ -109,6 +109,8 @@ absl::Status TreePager::Impl::Init(
   shared_.staging = *std::move(staging);
   shared_.fault_deadline = options_.fault_deadline;
   shared_.transport = std::move(transport);
+  // Before they were paged for, perhaps.
+  shared_.forked.store(true, std::memory_order_relaxed);
   group_ = std::make_shared<core::MemoryGroup>(
       &shared_.folios, options_.limit_bytes / kPageBytes);
   reclaim_ = std::make_unique<Reclaim>(&shared_, [this] { DoChores(); });
@@ -172,6 +174,11 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   }
   ForkCopy copy(&shared_, parent, child.get());
   copy.Copy(lost);
+  {
+    // Before anything is shared: the end of others must not end that.
+    MutexLock lock(&children_mu_);
+    children_.push_back(child->id());
+  }
   shares_->Protect(parent);
   shares_->Protect(child.get());
   copied();
@@ -180,10 +187,6 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
     copy.Lose(page, page + kPageBytes);
   }
   if (!settled) child->Condemn();
-  {
-    MutexLock lock(&children_mu_);
-    children_.push_back(child->id());
-  }
   if (options_.on_fork) options_.on_fork(*parent, child);
   if (source_.Add(child).ok()) return;
   // Who faults waits, rather than read zeros, until this process ends.
@@ -199,14 +202,16 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
 // one of its own pid namespace, so what it names here is asked for the tag that
 // the child was given.
 void TreePager::Impl::FindPagemap(ProcessMm* mm, uint32_t tid) {
+  if (IsOf(*mm, tid)) mm->uffd().SetPagemapOf(tid);
+}
+
+bool TreePager::IsOf(const ProcessMm& mm, uint32_t tid) {
   const std::string path = absl::StrCat("/proc/", tid, "/mem");
   const OwnFd memory(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   uint64_t tag = 0;
-  const auto at = static_cast<off_t>(mm->tag_page.load());
-  if (pread(memory.get(), &tag, sizeof(tag), at) == sizeof(tag) &&
-      tag == mm->id()) {
-    mm->uffd().SetPagemapOf(tid);
-  }
+  const auto at = static_cast<off_t>(mm.tag_page.load());
+  return pread(memory.get(), &tag, sizeof(tag), at) == sizeof(tag) &&
+         tag == mm.id();
 }
 
 void TreePager::Impl::Serve(const Message& message, SteadyTime read_at) {
@@ -214,10 +219,13 @@ void TreePager::Impl::Serve(const Message& message, SteadyTime read_at) {
   if (!mm->uffd().has_pagemap()) FindPagemap(mm, message.fault->tid);
   if (mm->condemned()) {
     LogRaw(LogLevel::kError,
-           "thread %u is ended: its process was forked while its parent "
-           "changed its map, and what it has is not known",
+           "the process of thread %u, as it is called there, was forked while "
+           "its parent changed its map, and what it has is not known: it is "
+           "ended, or waits",
            message.fault->tid);
-    kill(static_cast<pid_t>(message.fault->tid), SIGKILL);
+    if (IsOf(*mm, message.fault->tid)) {
+      kill(static_cast<pid_t>(message.fault->tid), SIGKILL);
+    }
     return;
   }
   if (message.fault->write_protected) {
@@ -234,7 +242,10 @@ void TreePager::Impl::AwaitChanges(ProcessMm* mm) {
     mm->changes->Apply();
     if (mm->uffd().IsAllRead(/*untold=*/0)) return;
     if (std::chrono::steady_clock::now() > until) {
-      DieRaw("what process %d changed last cannot be told", mm->pid.load());
+      LogRaw(LogLevel::kError, "what process %d changed last is not known",
+             mm->pid.load());
+      (void)mm->uffd().End("what it changed last is not known");
+      return;
     }
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
@@ -247,6 +258,7 @@ void TreePager::Impl::Remove(const std::shared_ptr<ProcessMm>& mm) {
   for (const std::shared_ptr<Region>& region : mm->regions.Regions()) {
     EndRegion(&shared_, reclaim_.get(), region.get(), [](const auto&) {});
   }
+  shares_->Gone(mm.get());
   EndSharing(*mm);
 }
 

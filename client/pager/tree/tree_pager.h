@@ -56,6 +56,10 @@ class TreePager {
   // the object for a while.
   void Remove(const std::shared_ptr<ProcessMm>& mm);
 
+  // Whether that thread is one of a forked child that has not reported in. Ids
+  // that are told of threads are those of their own pid namespace.
+  static bool IsOf(const ProcessMm& mm, uint32_t tid);
+
   // InvalidArgument if it is less than 8 MiB.
   absl::Status SetLimit(uint64_t limit_bytes);
   // What is charged: the far memory of all processes that is local.
