@@ -169,7 +169,7 @@ void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
   processes_.push_back(std::move(process));
 }
 
-void Supervisor::Serve(Process* process, short events) {
+void Supervisor::Serve(Process* process, int events) {
   const bool waiting = process->state() == Process::State::kMaking ||
                        process->state() == Process::State::kTaking;
   if (waiting && (events & POLLIN) != 0) {
@@ -306,15 +306,15 @@ void Supervisor::Wait(milliseconds timeout) {
     // What a mover answers is for who asked it; while it becomes far, this.
     const bool waits = process->state() == Process::State::kMaking ||
                        process->state() == Process::State::kTaking;
-    const short events = waits ? POLLIN | POLLRDHUP : POLLRDHUP;
-    fds.push_back({process->socket(), events, 0});
+    const int events = waits ? POLLIN | POLLRDHUP : POLLRDHUP;
+    fds.push_back({process->socket(), static_cast<int16_t>(events), 0});
     processes.push_back(process.get());
   }
   if (poll(fds.data(), fds.size(), static_cast<int>(timeout.count())) <= 0) {
     return;
   }
   for (size_t i = 0; i < processes.size(); ++i) {
-    const short events = fds[first_process + i].revents;
+    const int events = fds[first_process + i].revents;
     if (events != 0) Serve(processes[i], events);
   }
   for (size_t i = first_stranger; i < first_process; ++i) {

@@ -57,7 +57,7 @@ class Supervisor {
   void ReadHello(Stranger* stranger);
   void Add(pid_t pid, const Hello& hello, pager::OwnFd socket);
   // One of a process's socket's events.
-  void Serve(Process* process, short events);
+  void Serve(Process* process, int events);
   void Remove(Process* process);
   // Of forked children that never said anything, or of all of them.
   void RemoveUnreported(bool all);

@@ -303,11 +303,7 @@ int Direct(size_t mib) {
                  std::memcmp(at, at + half, half) == 0);
 }
 
-}  // namespace
-}  // namespace farswap::program
-
-int main(int argc, char** argv) {
-  using namespace farswap::program;
+int Main(int argc, char** argv) {
   const std::map<std::string, std::function<int(size_t)>> all = {
       {"touch", Touch},       {"grow", Grow},          {"fork", Fork},
       {"rawclone", RawClone}, {"orphan", Orphan},      {"closeall", CloseAll},
@@ -319,3 +315,8 @@ int main(int argc, char** argv) {
   if (argc != 3 || all.count(argv[1]) == 0) return kCannot;
   return all.at(argv[1])(std::strtoul(argv[2], nullptr, 10));
 }
+
+}  // namespace
+}  // namespace farswap::program
+
+int main(int argc, char** argv) { return farswap::program::Main(argc, argv); }
