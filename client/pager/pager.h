@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/core/memory_group.h"
+#include "client/pager/group_limit.h"
 #include "client/pager/pager_stats.h"
 #include "client/pager/region.h"
 #include "client/remote/transport.h"
@@ -34,10 +35,6 @@ struct PagerOptions {
   // 8 MiB. On top of the groups' limits.
   size_t staging_bytes = size_t{32} << 20;
 };
-
-// Below this a group cannot hold what one fault may need beside what it is
-// pushing out.
-inline constexpr uint64_t kMinGroupBytes = uint64_t{8} << 20;
 
 class AddressSpace;
 class Hints;

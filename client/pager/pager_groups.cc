@@ -3,24 +3,14 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "client/pager/group_limit.h"
 #include "client/pager/pager_impl.h"
 
 namespace farswap::pager {
-namespace {
-
-absl::Status CheckLimit(uint64_t limit_bytes) {
-  if (limit_bytes >= kMinGroupBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("a local limit of ", limit_bytes,
-                   " bytes makes no progress; give at least ",
-                   kMinGroupBytes >> 20, " MiB"));
-}
-
-}  // namespace
 
 absl::StatusOr<Group*> Pager::Impl::CreateGroup(uint64_t limit_bytes,
                                                 Group* parent) {
-  const absl::Status enough = CheckLimit(limit_bytes);
+  const absl::Status enough = CheckGroupLimit(limit_bytes);
   if (!enough.ok()) return enough;
   // Held on, so that the group above does not go meanwhile.
   MutexLock lock(&mu_);
@@ -61,7 +51,7 @@ absl::Status Pager::Impl::SetGroupLimit(Group* group, uint64_t limit_bytes) {
   if (held == nullptr) {
     return absl::InvalidArgumentError("there is no such group");
   }
-  const absl::Status enough = CheckLimit(limit_bytes);
+  const absl::Status enough = CheckGroupLimit(limit_bytes);
   if (!enough.ok()) return enough;
   if (!held->TrySetLimit(limit_bytes / kPageBytes)) {
     return absl::InvalidArgumentError(absl::StrCat(

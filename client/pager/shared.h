@@ -54,13 +54,18 @@ struct Shared {
 
   Grace grace;  // Of regions' objects.
 
+  // At most so many fewer are promised; returns how many.
+  uint64_t TakePromised(uint64_t pages) {
+    uint64_t promised = promised_pages.load(std::memory_order_relaxed);
+    uint64_t taken = 0;
+    do {
+      taken = std::min(promised, pages);
+    } while (!promised_pages.compare_exchange_weak(promised, promised - taken));
+    return taken;
+  }
   // Of pages that were found: past the limit if need be, as they are there.
   void ChargeFound(core::MemoryGroup* group, uint64_t pages) {
-    uint64_t promised = promised_pages.load(std::memory_order_relaxed);
-    uint64_t paid = 0;
-    do {
-      paid = std::min(promised, pages);
-    } while (!promised_pages.compare_exchange_weak(promised, promised - paid));
+    const uint64_t paid = TakePromised(pages);
     if (pages > paid) group->ForceCharge(pages - paid);
   }
 
@@ -94,6 +99,22 @@ class FolioLock {
   Mutex* const held_;
   const bool owned_;
 };
+
+// Where the bytes of a page in that slot are, if they are in staging; null
+// else. REQUIRES: the lock of the page's block, and that the caller is in
+// `grace`.
+inline const char* StagedLocked(Shared* shared, const Region* region,
+                                uint64_t page, core::SwapEntry entry) {
+  core::Folio* const folio = shared->swap.SwapCacheGetFolio(entry);
+  if (folio == nullptr) return nullptr;
+  const char* staged = nullptr;
+  const uint64_t i = page - folio->index;
+  const bool same = folio->owner == region && i < PagesOf(folio->order) &&
+                    folio->entry + static_cast<uint32_t>(i) == entry;
+  if (same && !folio->mapped && !folio->reading) staged = folio->staging;
+  shared->folios.Put(folio);
+  return staged == nullptr ? nullptr : staged + i * kPageBytes;
+}
 
 // The region of a folio. REQUIRES: the folio is mapped and its block lock
 // held, or the caller is in `grace`, or has a pointer that keeps the region.

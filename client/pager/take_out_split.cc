@@ -1,8 +1,4 @@
 // TakeOut: folios that go in parts.
-#include <errno.h>
-
-#include <chrono>
-#include <thread>
 #include <utility>
 
 #include "client/pager/take_out.h"

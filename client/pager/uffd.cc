@@ -69,10 +69,7 @@ OpResult Uffd::Move(char* to, char* from, size_t bytes, const char* home) {
     MoveArg arg{U64(to + at), U64(from + at), bytes - at, 0, 0};
     const int error = Ioctl(fd(), kIoctlMove, &arg);
     *done = arg.move;
-    // Linux 6.18 may move a page more than it says, when another thread writes
-    // to pages that a fork has shared (measured). Asked for the rest it finds
-    // its own page: gone here, there already.
-    if (error == EEXIST && IsPresent(to + at) && !IsPresent(from + at)) {
+    if (HasMoved(to + at, from + at, error)) {
       *done = kPageBytes;
       return EAGAIN;
     }

@@ -38,8 +38,8 @@ bool IsMoveOrUnmap(const MapEvent& change) {
 
 }  // namespace
 
-UffdProcess::UffdProcess(OwnFd uffd, bool forks, char* transit)
-    : UffdSpace(std::move(uffd), OwnFd(), forks), transit_(transit) {
+UffdProcess::UffdProcess(OwnFd uffd, char* transit)
+    : UffdSpace(std::move(uffd), OwnFd(), /*forks=*/true), transit_(transit) {
   SetNotInherited(transit, kTransitBytes);
 }
 
@@ -217,12 +217,6 @@ char* UffdProcess::TakeTransit(size_t bytes) {
   return place;
 }
 
-void UffdProcess::ReleaseTransit() {
-  MutexLock lock(&transit_mu_);
-  if (mover() == nullptr) return;
-  if (EmptyHalf(0) && EmptyHalf(1)) used_ = 0;
-}
-
 OpResult UffdProcess::Decide(char* transit, char* from, size_t bytes) {
   // Nothing else is put there before it was emptied.
   used_ = kTransitBytes;
@@ -268,9 +262,7 @@ OpResult UffdProcess::MoveToTransit(char* transit, char* from, size_t bytes) {
       moved = Decide(transit + at, from + at, bytes - at);
     }
     *done = static_cast<int64_t>(moved.done);
-    // As Uffd::Move: a page more may have been moved than is said.
-    if (moved.error == EEXIST && moved.done == 0 && IsPresent(transit + at) &&
-        !IsPresent(from + at)) {
+    if (moved.done == 0 && HasMoved(transit + at, from + at, moved.error)) {
       *done = kPageBytes;
       return EAGAIN;
     }

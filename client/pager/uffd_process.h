@@ -34,9 +34,9 @@ class UffdProcess final : public UffdSpace {
  public:
   static constexpr size_t kTransitBytes = 2 * kPmdBytes;
 
-  // `forks`: as UffdSpace::Enable said. `transit`: kTransitBytes of the
-  // process, 2 MiB aligned, which are not inherited.
-  UffdProcess(OwnFd uffd, bool forks, char* transit);
+  // `uffd`: it tells of forks (UffdSpace::Enable). `transit`: kTransitBytes of
+  // the process, 2 MiB aligned, which are not inherited.
+  UffdProcess(OwnFd uffd, char* transit);
 
   char* transit() const { return transit_; }
   // The process has reported in, and its transit is registered. `pagemap`: its
@@ -78,9 +78,6 @@ class UffdProcess final : public UffdSpace {
   // read too; returns the moves and unmappings that nobody knows of whether
   // the child has them. False: there may be more.
   bool TakeUnclear(std::vector<MapEvent>* unclear);
-
-  // Gives what transit holds back to the system. For the background.
-  void ReleaseTransit();
 
   OpResult MoveIn(char* to, char* from, size_t bytes) override {
     return CopyIn(to, from, bytes);

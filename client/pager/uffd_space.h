@@ -8,6 +8,8 @@
 #ifndef FARSWAP_CLIENT_PAGER_UFFD_SPACE_H_
 #define FARSWAP_CLIENT_PAGER_UFFD_SPACE_H_
 
+#include <errno.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -92,6 +94,13 @@ class UffdSpace : public AddressSpace {
   // Of an address space that is only known later; once.
   void SetPagemap(OwnFd pagemap);
   int pagemap_fd() const { return pagemap_fd_.load(std::memory_order_acquire); }
+  // Whether a MOVE that says that there is a page has moved it itself: Linux
+  // 6.18 may move a page more than it says, when another thread writes to pages
+  // that a fork has shared (measured). Asked for the rest it finds its own
+  // page: gone at its source, at its target already.
+  bool HasMoved(const char* to, const char* from, int error) {
+    return error == EEXIST && IsPresent(to) && !IsPresent(from);
+  }
   // Reads one message, if there is one: a fault is returned, changes are
   // appended to changes_.
   std::optional<Fault> Read();

@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "common/units.h"
+#include "client/launcher/run/memory.h"
 
 namespace farswap::launcher {
 namespace {
@@ -83,17 +83,7 @@ MemoryMap::MemoryMap(pid_t thread, MapRange own)
       maps_(OpenProc(thread, "maps")),
       statm_(OpenProc(thread, "statm")) {}
 
-uint64_t MemoryMap::ResidentBytes() {
-  char text[128];
-  const ssize_t n = pread(statm_.get(), text, sizeof(text) - 1, 0);
-  if (n <= 0) return 0;
-  text[n] = '\0';
-  char* at = text;
-  (void)std::strtoull(at, &at, 10);
-  const uint64_t resident = std::strtoull(at, &at, 10);
-  const uint64_t shared = std::strtoull(at, &at, 10);
-  return resident > shared ? (resident - shared) * kPageBytes : 0;
-}
+uint64_t MemoryMap::ResidentBytes() const { return PrivateBytes(statm_.get()); }
 
 bool MemoryMap::ReadAll(std::string* text) {
   text->clear();

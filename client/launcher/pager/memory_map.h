@@ -45,7 +45,7 @@ class MemoryMap {
 
   // In bytes, of private memory: what is resident, less what is of files and
   // shared memory. 0 if it is gone.
-  uint64_t ResidentBytes();
+  uint64_t ResidentBytes() const;
   // Reads the map anew. False: the process is gone.
   bool Refresh();
   // As of the last Refresh.

@@ -2,9 +2,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <string_view>
+#include <string>
 
 #include "common/duration.h"
+#include "common/flag_checks.h"
 #include "common/size.h"
 #include "common/version.h"
 
@@ -14,19 +15,6 @@ namespace {
 constexpr char kAbout[] =
     "Pages for the programs of a farswap-run, which starts it with a socket as "
     "file\ndescriptor 3. Not to be started by hand: see farswap-run(1).";
-
-// What CLI11 takes as a check: the empty string or what is wrong.
-template <typename Parsed, typename T>
-CLI::Validator Into(Parsed (*parse)(std::string_view), T* into) {
-  return CLI::Validator(
-      [parse, into](std::string& text) -> std::string {
-        auto parsed = parse(text);
-        if (!parsed.ok()) return std::string(parsed.status().message());
-        *into = *parsed;
-        return "";
-      },
-      "");
-}
 
 }  // namespace
 
@@ -38,10 +26,10 @@ int ParseOptions(int argc, char** argv, Options* options) {
                  "The memory server; without: a private one");
   app.add_option("--local-memory", size, "Of all programs together")
       ->required()
-      ->check(Into(ParseSize, &options->local_memory));
+      ->check(ParseInto(ParseSize, &options->local_memory));
   app.add_option("--fault-deadline", deadline,
                  "How long a server is waited for")
-      ->check(Into(ParseDuration, &options->fault_deadline));
+      ->check(ParseInto(ParseDuration, &options->fault_deadline));
   app.add_option("--stats", options->stats, "Where statistics go at the end");
   app.add_option("--metrics-listen", options->metrics_listen,
                  "Where /metrics is served");

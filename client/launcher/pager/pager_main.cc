@@ -1,6 +1,5 @@
 // farswap-pager: pages for the programs of a farswap-run.
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -8,7 +7,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -17,7 +15,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "client/launcher/pager/options.h"
 #include "client/launcher/pager/socket_io.h"
 #include "client/launcher/pager/supervisor.h"

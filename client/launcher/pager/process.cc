@@ -103,19 +103,17 @@ absl::Status Process::Attach() {
   return absl::OkStatus();
 }
 
-bool Process::Track() {
-  if (!map_.Refresh()) return false;
-  for (const MapRange& range : map_.threads()) Untrack(range);
+void Process::Track() {
+  if (!map_.Refresh()) return;  // It is gone.
+  // What holds a thread's control block and is far already is not to be.
+  for (const MapRange& range : map_.threads()) {
+    mm_->Untrack(At(range.start), At(range.end));
+  }
   for (const MapRange& range : map_.far()) {
     mm_->Track(At(range.start), At(range.end));
   }
   // What it shared with its parent or a child is its own some time.
   if (mm_->uffd().forked()) mm_->Adopt();
-  return true;
-}
-
-void Process::Untrack(const MapRange& range) {
-  mm_->Untrack(At(range.start), At(range.end));
 }
 
 void Process::Kill() {

@@ -36,7 +36,10 @@ class Process {
 
   pid_t pid() const { return pid_; }
   State state() const { return state_; }
-  const Hello& hello() const { return hello_; }
+  // What its mover answers is for this side, not for who moves pages.
+  bool IsBecomingFar() const {
+    return state_ == State::kMaking || state_ == State::kTaking;
+  }
   int socket() const { return socket_.get(); }
   const std::shared_ptr<pager::ProcessMm>& mm() const { return mm_; }
 
@@ -47,18 +50,16 @@ class Process {
   // An answer is there. kMaking, kTaking: takes it in. Then it is kFar.
   absl::Status Answered(pager::TreePager* pager);
 
-  // Makes far what its map says and is not far yet. False: it is gone.
-  bool Track();
+  // Makes far what its map says and is not far yet.
+  void Track();
   // Private memory that is resident.
-  uint64_t ResidentBytes() { return map_.ResidentBytes(); }
+  uint64_t ResidentBytes() const { return map_.ResidentBytes(); }
 
   void Kill();
 
  private:
   // It has a userfaultfd, and so has this side.
   absl::Status Attach();
-  // What holds a thread's control block and is far already is not to be.
-  void Untrack(const MapRange& range);
 
   const pid_t pid_;
   const Hello hello_;

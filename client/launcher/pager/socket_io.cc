@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "client/pager/send_packet.h"
+
 namespace farswap::launcher {
 
 Received ReceivePacket(int socket, void* packet, size_t bytes,
@@ -36,25 +38,7 @@ Received ReceivePacket(int socket, void* packet, size_t bytes,
 }
 
 int SendPacket(int socket, const void* packet, size_t bytes, int fd) {
-  iovec io{const_cast<void*>(packet), bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(fd));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  ssize_t n = 0;
-  do {
-    n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  return n < 0 ? errno : 0;
+  return pager::SendPacket(socket, packet, bytes, fd, MSG_DONTWAIT);
 }
 
 }  // namespace farswap::launcher

@@ -103,7 +103,6 @@ void Supervisor::TakeControl(const Control& control, pager::OwnFd fd) {
     case Control::Kind::kListen: {
       listening_ = std::move(fd);
       expected_ = control.hello;
-      listened_ = true;
       Control ready;
       ready.kind = Control::Kind::kReady;
       (void)SendPacket(control_.get(), &ready, sizeof(ready), -1);
@@ -170,9 +169,7 @@ void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
 }
 
 void Supervisor::Serve(Process* process, int events) {
-  const bool waiting = process->state() == Process::State::kMaking ||
-                       process->state() == Process::State::kTaking;
-  if (waiting && (events & POLLIN) != 0) {
+  if (process->IsBecomingFar() && (events & POLLIN) != 0) {
     const absl::Status status = process->Answered(pager_);
     if (!status.ok() && !absl::IsNotFound(status)) {
       LogRaw(LogLevel::kError,
@@ -296,17 +293,15 @@ bool Supervisor::IsOver() {
 void Supervisor::Wait(milliseconds timeout) {
   std::vector<pollfd> fds;
   fds.push_back({bye_ ? -1 : control_.get(), POLLIN, 0});
-  fds.push_back({listened_ ? listening_.get() : -1, POLLIN, 0});
+  fds.push_back({listening_.get(), POLLIN, 0});
   const size_t first_stranger = fds.size();
   for (const Stranger& s : strangers_)
     fds.push_back({s.socket.get(), POLLIN, 0});
   const size_t first_process = fds.size();
   std::vector<Process*> processes;
   for (const auto& process : processes_) {
-    // What a mover answers is for who asked it; while it becomes far, this.
-    const bool waits = process->state() == Process::State::kMaking ||
-                       process->state() == Process::State::kTaking;
-    const int events = waits ? POLLIN | POLLRDHUP : POLLRDHUP;
+    const int events =
+        process->IsBecomingFar() ? POLLIN | POLLRDHUP : POLLRDHUP;
     fds.push_back({process->socket(), static_cast<int16_t>(events), 0});
     processes.push_back(process.get());
   }

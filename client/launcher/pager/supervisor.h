@@ -74,7 +74,6 @@ class Supervisor {
   pager::TreePager* pager_ = nullptr;
   pager::OwnFd listening_;
   Hello expected_;  // Its secret.
-  bool listened_ = false;
   bool bye_ = false;
   bool orphaned_ = false;  // farswap-run ended without a word.
   uint64_t set_limit_ = 0;

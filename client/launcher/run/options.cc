@@ -12,8 +12,8 @@
 #include "client/launcher/run/fd.h"
 #include "client/launcher/run/local_memory.h"
 #include "client/launcher/run/say.h"
-#include "common/address.h"
 #include "common/duration.h"
+#include "common/flag_checks.h"
 #include "common/size.h"
 #include "common/version.h"
 
@@ -51,31 +51,6 @@ class Format : public CLI::Formatter {
     return "Usage: farswap-run [OPTIONS] [--] COMMAND [ARGS...]\n";
   }
 };
-
-// What CLI11 takes as a check: the empty string or what is wrong.
-template <typename Parsed, typename T>
-CLI::Validator Into(Parsed (*parse)(std::string_view), T* into) {
-  return CLI::Validator(
-      [parse, into](std::string& text) -> std::string {
-        auto parsed = parse(text);
-        if (!parsed.ok()) return std::string(parsed.status().message());
-        *into = *parsed;
-        return "";
-      },
-      "");
-}
-
-std::string CheckServers(const std::string& text) {
-  const auto servers = ParseServers(text);
-  if (!servers.ok()) return std::string(servers.status().message());
-  return servers->size() == 1 ? "" : "several are not supported yet: name one";
-}
-
-std::string CheckMetricsListen(const std::string& text) {
-  const auto address = Address::Parse(text);
-  if (!address.ok()) return std::string(address.status().message());
-  return address->is_unix() ? "Prometheus needs HOST:PORT" : "";
-}
 
 int Wrong(const std::string& message) {
   Say(message);
@@ -123,18 +98,18 @@ void Declare(CLI::App* app, Texts* texts, Options* options) {
                   "The memory server, HOST:PORT or unix:PATH; without: a "
                   "private one is started when memory gets short")
       ->type_name("ADDR")
-      ->check(CheckServers);
+      ->check(CheckServer);
   app->add_option("--local-memory", texts->local_memory,
                   "How much of the programs' memory may be local, together; "
                   "at least 16MiB; default: half of this machine's, or of "
                   "what the cgroup may have if that is less")
       ->type_name("SIZE")
-      ->check(Into(ParseSize, &options->local_memory));
+      ->check(ParseInto(ParseSize, &options->local_memory));
   app->add_option("--fault-deadline", texts->fault_deadline,
                   "How long a lost server is waited for before the pages "
                   "it holds are given up (SIGBUS); default: 60s")
       ->type_name("TIME")
-      ->check(Into(ParseDuration, &options->fault_deadline));
+      ->check(ParseInto(ParseDuration, &options->fault_deadline));
   app->add_option("--metrics-listen", options->metrics_listen,
                   "Serve statistics for Prometheus there while there is far "
                   "memory, at /metrics")

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <ctime>
 #include <utility>
 
 #include "client/launcher/run/signals.h"
 #include "client/launcher/run/spawn.h"
+#include "client/pager/send_packet.h"
 #include "common/duration.h"
 
 namespace farswap::launcher {
@@ -77,25 +77,9 @@ void PagerProcess::Send(Control::Kind kind, pid_t pid, const Hello& hello,
 }
 
 int PagerProcess::SendFirst() {
-  Message& first = queue_.front();
-  iovec data{&first.control, sizeof(first.control)};
-  msghdr header{};
-  header.msg_iov = &data;
-  header.msg_iovlen = 1;
-  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof(int))] = {};
-  if (first.fd.valid()) {
-    header.msg_control = ancillary;
-    header.msg_controllen = sizeof(ancillary);
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = first.fd.get();
-    std::memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-  }
-  const ssize_t n =
-      sendmsg(control_.get(), &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-  return n == sizeof(first.control) ? 0 : errno;
+  const Message& first = queue_.front();
+  return pager::SendPacket(control_.get(), &first.control,
+                           sizeof(first.control), first.fd.get(), MSG_DONTWAIT);
 }
 
 void PagerProcess::Flush() {
@@ -103,7 +87,7 @@ void PagerProcess::Flush() {
     const int error = SendFirst();
     if (error == 0) {
       queue_.pop_front();
-    } else if (error == EAGAIN || error == EINTR) {
+    } else if (error == EAGAIN) {
       return;
     } else if (error == ETOOMANYREFS || error == ENOBUFS || error == ENOMEM) {
       // The connection is said to be writable all the same.

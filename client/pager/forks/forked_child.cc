@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "client/pager/content.h"
+#include "client/pager/send_packet.h"
 #include "client/pager/thread.h"
 #include "common/log_raw.h"
 
@@ -41,22 +41,8 @@ char* PageAt(char* at) {
 }  // namespace
 
 bool Tell(int socket, ForkReply reply, int fd) {
-  char byte = static_cast<char>(reply);
-  iovec io{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+  const char byte = static_cast<char>(reply);
+  return SendPacket(socket, &byte, 1, fd, /*flags=*/0) == 0;
 }
 
 ForkedChild::ForkedChild(Shared* shared, int uffd)

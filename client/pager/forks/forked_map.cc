@@ -106,7 +106,8 @@ bool ForkedMap::AddWholeBlockLocked(Range* range, Region* region, uint64_t page,
   if (range->PageOf(at) % kPagesPerPmd != 0) return false;
   for (uint64_t i = 0; i < kPagesPerPmd; ++i) {
     const auto entry = block.entry() + static_cast<uint32_t>(i);
-    if (StagedLocked(region, page + i, entry) != nullptr) return false;
+    if (StagedLocked(&shared_, region, page + i, entry) != nullptr)
+      return false;
   }
   shared_.swap.DupEntries(block.entry(), kPagesPerPmd);
   range->map->Set(range->PageOf(at), kPmdOrder, PageWord::Swap(block.entry()));
@@ -124,7 +125,8 @@ void ForkedMap::AddPageLocked(Range* range, Region* region, uint64_t page,
   } else if (word.kind() == PageWord::Kind::kPoisoned) {
     here = word;
   } else if (word.kind() == PageWord::Kind::kSwap) {
-    const char* const staged = StagedLocked(region, page, word.entry());
+    const char* const staged =
+        StagedLocked(&shared_, region, page, word.entry());
     if (staged == nullptr) {
       shared_.swap.DupEntries(word.entry(), 1);
       here = word;
@@ -136,19 +138,6 @@ void ForkedMap::AddPageLocked(Range* range, Region* region, uint64_t page,
     }
   }
   if (here != PageWord()) range->map->Set(range->PageOf(at), 0, here);
-}
-
-const char* ForkedMap::StagedLocked(const Region* region, uint64_t page,
-                                    core::SwapEntry entry) {
-  core::Folio* const folio = shared_.swap.SwapCacheGetFolio(entry);
-  if (folio == nullptr) return nullptr;
-  const char* staged = nullptr;
-  const uint64_t i = page - folio->index;
-  const bool same = folio->owner == region && i < PagesOf(folio->order) &&
-                    folio->entry + static_cast<uint32_t>(i) == entry;
-  if (same && !folio->mapped && !folio->reading) staged = folio->staging;
-  shared_.folios.Put(folio);
-  return staged == nullptr ? nullptr : staged + i * kPageBytes;
 }
 
 // --- lookup ---

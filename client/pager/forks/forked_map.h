@@ -91,9 +91,6 @@ class ForkedMap {
   void AddPageLocked(Range* range, Region* region, uint64_t page, char* at);
   bool AddWholeBlockLocked(Range* range, Region* region, uint64_t page,
                            char* at);
-  // Where the page's bytes are, if they are in staging; null else.
-  const char* StagedLocked(const Region* region, uint64_t page,
-                           core::SwapEntry entry);
   // What the child has mapped in a range that is no range's.
   void AddUnclearIn(char* start, char* end);
   // What of ranges is there becomes that; slots are given back.

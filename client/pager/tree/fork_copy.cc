@@ -54,7 +54,7 @@ bool ForkCopy::CopyBlockLocked(Region* from, uint64_t page, Region* to,
   if (to_page % kPagesPerPmd != 0) return false;
   for (uint64_t i = 0; i < kPagesPerPmd; ++i) {
     const auto entry = block.entry() + static_cast<uint32_t>(i);
-    if (StagedLocked(from, page + i, entry) != nullptr) return false;
+    if (StagedLocked(&shared_, from, page + i, entry) != nullptr) return false;
   }
   shared_.swap.DupEntries(block.entry(), kPagesPerPmd);
   shared_.counters.remote_pages.Add(kPagesPerPmd);
@@ -69,7 +69,7 @@ void ForkCopy::CopyPageLocked(Region* from, uint64_t page, char* at, Region* to,
     to->map().Set(to_page, 0, kLost);
   }
   if (word.kind() != PageWord::Kind::kSwap) return;
-  const char* const staged = StagedLocked(from, page, word.entry());
+  const char* const staged = StagedLocked(&shared_, from, page, word.entry());
   if (staged == nullptr) {
     shared_.swap.DupEntries(word.entry(), 1);
     shared_.counters.remote_pages.Add(1);
@@ -79,19 +79,6 @@ void ForkCopy::CopyPageLocked(Region* from, uint64_t page, char* at, Region* to,
   const OpResult copied = child_.space->CopyIn(at, staged, kPageBytes);
   const bool there = copied.ok() || copied.error == EEXIST;
   if (!there) to->map().Set(to_page, 0, kLost);
-}
-
-const char* ForkCopy::StagedLocked(const Region* region, uint64_t page,
-                                   core::SwapEntry entry) {
-  core::Folio* const folio = shared_.swap.SwapCacheGetFolio(entry);
-  if (folio == nullptr) return nullptr;
-  const char* staged = nullptr;
-  const uint64_t i = page - folio->index;
-  const bool same = folio->owner == region && i < PagesOf(folio->order) &&
-                    folio->entry + static_cast<uint32_t>(i) == entry;
-  if (same && !folio->mapped && !folio->reading) staged = folio->staging;
-  shared_.folios.Put(folio);
-  return staged == nullptr ? nullptr : staged + i * kPageBytes;
 }
 
 void ForkCopy::Lose(char* start, char* end) {

@@ -36,9 +36,6 @@ class ForkCopy {
                        uint64_t to_page);
   void CopyPageLocked(Region* from, uint64_t page, char* at, Region* to,
                       uint64_t to_page);
-  // Where the page's bytes are, if they are in staging; null else.
-  const char* StagedLocked(const Region* region, uint64_t page,
-                           core::SwapEntry entry);
 
   Shared& shared_;
   ProcessMm& parent_;

@@ -42,13 +42,13 @@ void ForkShares::Serve(ProcessMm* mm, const Fault& fault, SteadyTime read_at) {
   bool done = false;
   {
     MutexLock lock(&mu_);
-    // Else another one's fault was faster, and has paid.
-    // Where that cannot be asked nothing is counted.
+    // Else another one's fault was faster, and has paid. Where that cannot be
+    // asked nothing is counted.
     if (!uffd.has_pagemap() || uffd.IsProtected(page)) {
       // Before: they may be found at once.
       shared_.promised_pages.fetch_add(shared);
       done = uffd.Unprotect(range.start, range.pages() * kPageBytes);
-      if (!done) TakeBack(shared);
+      if (!done) (void)shared_.TakePromised(shared);
     }
   }
   if (done) {
@@ -60,18 +60,8 @@ void ForkShares::Serve(ProcessMm* mm, const Fault& fault, SteadyTime read_at) {
   (void)uffd.Wake(page, kPageBytes);
 }
 
-uint64_t ForkShares::TakeBack(uint64_t pages) {
-  uint64_t promised = shared_.promised_pages.load();
-  uint64_t taken = 0;
-  do {
-    taken = std::min(promised, pages);
-  } while (!shared_.promised_pages.compare_exchange_weak(promised,
-                                                         promised - taken));
-  return taken;
-}
-
 void ForkShares::Gone(ProcessMm* mm) {
-  const uint64_t back = TakeBack(mm->promised_pages.exchange(0));
+  const uint64_t back = shared_.TakePromised(mm->promised_pages.exchange(0));
   if (back > 0) group_.Uncharge(back);
 }
 

@@ -3,11 +3,11 @@
 //
 // A shared page is charged once, to who had it before the fork. The first to
 // write to it gets a copy, of which the kernel tells nobody. So shared pages
-// are write-protected, and the fault of the first write
-// to 64 KiB of them waits until there is room for the copies: a tree that
-// copies as fast as it can stays within its limit. What was charged so is taken
-// off the charge of the pages when they are found, in whoever has them to
-// himself by then (Shared::ChargeFound).
+// are write-protected, and the fault of the first write to 64 KiB of them waits
+// until there is room for the copies: a tree that copies as fast as it can
+// stays within its limit. What was charged so is taken off the charge of the
+// pages when they are found, in whoever has them to himself by then
+// (Shared::ChargeFound).
 //
 // Thread-safe.
 #ifndef FARSWAP_CLIENT_PAGER_TREE_FORK_SHARES_H_
@@ -41,8 +41,6 @@ class ForkShares {
   void EndAll();
 
  private:
-  // Promises fewer; returns how many.
-  uint64_t TakeBack(uint64_t pages);
   // The part, or the block, of the page, as far as it is of one piece.
   static RegionTable::Piece Around(const ProcessMm& mm, char* page,
                                    uint64_t pages);

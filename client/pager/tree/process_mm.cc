@@ -18,7 +18,7 @@ ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
       shared_(*shared),
       group_(std::move(group)),
       id_(id),
-      uffd_(std::move(uffd), /*forks=*/true, transit),
+      uffd_(std::move(uffd), transit),
       on_fork_(std::move(on_fork)),
       changes_(shared, this, this),
       forget_(shared) {

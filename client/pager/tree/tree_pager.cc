@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/core/memory_group.h"
 #include "client/pager/fault_path.h"
+#include "client/pager/group_limit.h"
 #include "client/pager/reclaim.h"
 #include "client/pager/region_end.h"
 #include "client/pager/shared.h"
@@ -28,19 +29,10 @@
 namespace farswap::pager {
 namespace {
 
-// As kMinGroupBytes of a process's own pager.
-constexpr uint64_t kMinLimitBytes = uint64_t{8} << 20;
 // For the goodbyes at the end: giving clusters back, closing the session.
 constexpr std::chrono::seconds kShutdownWait{2};
 // The reader never waits.
 constexpr std::chrono::seconds kChangesWait{60};
-
-absl::Status CheckLimit(uint64_t bytes) {
-  if (bytes >= kMinLimitBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "a local limit of ", bytes, " bytes makes no progress; give at least ",
-      kMinLimitBytes >> 20, " MiB"));
-}
 
 }  // namespace
 
@@ -99,7 +91,7 @@ class TreePager::Impl final : public Workers::Handler {
 absl::Status TreePager::Impl::Init(
     Options options, std::unique_ptr<remote::Transport> transport) {
   options_ = std::move(options);
-  absl::Status status = CheckLimit(options_.limit_bytes);
+  absl::Status status = CheckGroupLimit(options_.limit_bytes);
   if (!status.ok()) return status;
   if (!source_.valid()) {
     return absl::ResourceExhaustedError("no file descriptor is left");
@@ -281,7 +273,7 @@ void TreePager::Impl::DoChores() {
 }
 
 absl::Status TreePager::Impl::SetLimit(uint64_t limit_bytes) {
-  const absl::Status status = CheckLimit(limit_bytes);
+  const absl::Status status = CheckGroupLimit(limit_bytes);
   if (!status.ok()) return status;
   group_->SetLimit(limit_bytes / kPageBytes);
   reclaim_->Kick();

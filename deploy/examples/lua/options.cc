@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/address.h"
 #include "common/duration.h"
+#include "common/flag_checks.h"
 #include "common/size.h"
 #include "common/version.h"
 
@@ -50,31 +50,6 @@ class Format : public CLI::Formatter {
 uint64_t PhysicalMemory() {
   return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
          static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-// What CLI11 takes as a check: the empty string or what is wrong.
-template <typename Parsed, typename T>
-CLI::Validator Into(Parsed (*parse)(std::string_view), T* into) {
-  return CLI::Validator(
-      [parse, into](std::string& text) -> std::string {
-        auto parsed = parse(text);
-        if (!parsed.ok()) return std::string(parsed.status().message());
-        *into = *parsed;
-        return "";
-      },
-      "");
-}
-
-std::string CheckServers(const std::string& text) {
-  const auto servers = ParseServers(text);
-  if (!servers.ok()) return std::string(servers.status().message());
-  return servers->size() == 1 ? "" : "several are not supported yet: name one";
-}
-
-std::string CheckMetricsListen(const std::string& text) {
-  const auto address = Address::Parse(text);
-  if (!address.ok()) return std::string(address.status().message());
-  return address->is_unix() ? "Prometheus needs HOST:PORT" : "";
 }
 
 int Wrong(const std::string& message) {
@@ -126,23 +101,23 @@ int ParseOptions(int argc, char** argv, Options* options) {
                      "The memory server, HOST:PORT or unix:PATH; without: "
                      "starts a private one and ends it at exit")
           ->type_name("ADDR")
-          ->check(CheckServers);
+          ->check(CheckServer);
   auto* local = app.add_option("--local-memory", size,
                                "How much of the heap may be in local memory; "
                                "default: a quarter of this machine's")
                     ->type_name("SIZE")
-                    ->check(Into(ParseSize, &options->local_memory));
+                    ->check(ParseInto(ParseSize, &options->local_memory));
   app.add_option("--heap", heap,
                  "How large the heap may grow; default: as this machine's "
                  "memory. Beyond it a script gets \"not enough memory\"")
       ->type_name("SIZE")
-      ->check(Into(ParseSize, &options->heap));
+      ->check(ParseInto(ParseSize, &options->heap));
   auto* wait =
       app.add_option("--fault-deadline", deadline,
                      "How long a lost server is waited for before the pages "
                      "it holds are given up (SIGBUS); default: 60s")
           ->type_name("TIME")
-          ->check(Into(ParseDuration, &options->fault_deadline));
+          ->check(ParseInto(ParseDuration, &options->fault_deadline));
   auto* metrics =
       app.add_option("--metrics-listen", options->metrics_listen,
                      "Serve statistics for Prometheus there while the script "

@@ -12,6 +12,7 @@
 #include "client/runtime/farswap.hpp"
 #include "client/runtime/private_server.h"
 #include "common/address.h"
+#include "common/flag_checks.h"
 #include "common/size.h"
 #include "common/units.h"
 
@@ -153,17 +154,6 @@ std::string CheckServers(const std::string& text) {
   return servers.ok() ? "" : std::string(servers.status().message());
 }
 
-CLI::Validator SizeInto(uint64_t* into) {
-  return CLI::Validator(
-      [into](std::string& text) -> std::string {
-        const auto size = ParseSize(text);
-        if (!size.ok()) return std::string(size.status().message());
-        *into = *size;
-        return "";
-      },
-      "");
-}
-
 int Main(int argc, char** argv) {
   Options options;
   CLI::App app("Writes far memory from end to end and reads it again.",
@@ -173,9 +163,9 @@ int Main(int argc, char** argv) {
                  "Memory servers; none: starts a private one")
       ->check(CheckServers);
   app.add_option("--bytes", bytes, "Of the region; default: 1G")
-      ->check(SizeInto(&options.bytes));
+      ->check(ParseInto(ParseSize, &options.bytes));
   app.add_option("--local-memory", local, "How much is local; default: 256M")
-      ->check(SizeInto(&options.local_memory));
+      ->check(ParseInto(ParseSize, &options.local_memory));
   app.add_flag("--json", options.json, "Print statistics as JSON");
   try {
     app.parse(argc, argv);

@@ -57,16 +57,6 @@ uint64_t PssAnon(pid_t pid) {
 
 }  // namespace
 
-bool Eventually(const std::function<bool()>& condition) {
-  const auto until =
-      std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
-
 void TreeTest::Start(uint64_t limit_bytes) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);

@@ -8,7 +8,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,14 +17,13 @@
 #include "client/launcher/pager/supervisor.h"
 #include "client/pager/tree/tree_pager.h"
 #include "gtest/gtest.h"
+#include "tests/client/pager/pager_fixture.h"
 #include "tests/client/remote/memory_transport.h"
 
 namespace farswap::launcher {
 
-inline constexpr uint64_t kMiB = uint64_t{1} << 20;
-
-// Waits for `condition`, looking often, at most 30 s.
-bool Eventually(const std::function<bool()>& condition);
+using pager::Eventually;
+using pager::kMiB;
 
 class TreeTest : public testing::Test {
  protected:

@@ -12,6 +12,8 @@
 
 #include <cstring>
 
+#include "client/pager/send_packet.h"
+
 namespace farswap::launcher {
 namespace {
 
@@ -48,22 +50,7 @@ void Peer::Close() {
 }
 
 bool Peer::Send(const void* data, size_t bytes, int fd) const {
-  iovec io{const_cast<void*>(data), bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  return sendmsg(socket_, &message, MSG_NOSIGNAL) ==
-         static_cast<ssize_t>(bytes);
+  return pager::SendPacket(socket_, data, bytes, fd, /*flags=*/0) == 0;
 }
 
 std::optional<Reply> Peer::Receive(int* fd) const {
