@@ -35,6 +35,8 @@ std::vector<fs::path> Candidates() {
     const fs::path directory = self.parent_path();
     paths.push_back(directory / kServerName);
     paths.push_back(directory / "../bin" / kServerName);
+    // From libexec/farswap.
+    paths.push_back(directory / "../../bin" / kServerName);
   }
   const char* path = std::getenv("PATH");
   std::istringstream parts(path == nullptr ? "" : path);
@@ -76,8 +78,9 @@ absl::StatusOr<std::string> FindServer() {
     if (IsProgram(path)) return path.string();
   }
   return absl::NotFoundError(
-      "farswap-server is neither beside this program, nor in ../bin, nor in "
-      "PATH; set FARSWAP_SERVER to its path, or name running servers");
+      "farswap-server is neither beside this program, nor in ../bin or "
+      "../../bin, nor in PATH; set FARSWAP_SERVER to its path, or name running "
+      "servers");
 }
 
 absl::StatusOr<std::unique_ptr<PrivateServer>> PrivateServer::Start(

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "client/launcher/pager/socket_io.h"
+#include "client/launcher/process/socket_io.h"
 #include "common/log_raw.h"
 
 namespace farswap::launcher {

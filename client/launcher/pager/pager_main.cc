@@ -16,9 +16,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/launcher/pager/options.h"
-#include "client/launcher/pager/socket_io.h"
 #include "client/launcher/pager/supervisor.h"
 #include "client/launcher/pager_wire.h"
+#include "client/launcher/process/priority.h"
+#include "client/launcher/process/socket_io.h"
 #include "client/pager/tree/tree_pager.h"
 #include "client/remote/grpc_transport.h"
 #include "client/runtime/metrics_page.h"
@@ -141,6 +142,7 @@ int Main(int argc, char** argv) {
   run.begin = std::chrono::steady_clock::now();
   IgnoreSignals();
   RaiseLimits();
+  GetMost();  // Before there are threads, which inherit it.
   const absl::Status started = Start(&run);
   if (!started.ok()) return Fail(started);
   const bool well = run.supervisor->Run(run.pager.get());

@@ -10,7 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/launcher/pager/mover_client.h"
-#include "client/launcher/pager/socket_io.h"
+#include "client/launcher/process/mover_thread.h"
+#include "client/launcher/process/socket_io.h"
 #include "common/units.h"
 
 namespace farswap::launcher {
@@ -19,13 +20,6 @@ namespace {
 static_assert(kTransitBytes == pager::UffdProcess::kTransitBytes);
 
 char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
-
-// Its mover's id as it is known here; in a pid namespace of its own it says
-// another one, and then its first thread must do.
-pid_t ThreadOf(pid_t pid, pid_t mover) {
-  const std::string path = absl::StrCat("/proc/", pid, "/task/", mover);
-  return access(path.c_str(), F_OK) == 0 ? mover : pid;
-}
 
 absl::Status Send(int socket, Op op, int fd) {
   Command command;
@@ -40,7 +34,7 @@ absl::Status Send(int socket, Op op, int fd) {
 Process::Process(pid_t pid, const Hello& hello, pager::OwnFd socket)
     : pid_(pid),
       hello_(hello),
-      thread_(ThreadOf(pid, static_cast<pid_t>(hello.mover))),
+      thread_(MoverThread(pid, hello)),
       socket_(std::move(socket)),
       pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))),
       map_(thread_, {hello.own_start, hello.own_end}) {}
@@ -71,12 +65,28 @@ absl::Status Process::Answered(pager::TreePager* pager) {
     return absl::ErrnoToStatus(reply.error, "its mover has no userfaultfd");
   }
   if (state_ == State::kMaking) {
-    if (!uffd.valid()) return absl::InternalError("it sent no userfaultfd");
-    auto mm = pager->Add(std::move(uffd), At(hello_.transit));
-    if (!mm.ok()) return mm.status();
-    mm_ = *std::move(mm);
+    return TakeUffd(pager, std::move(uffd), /*enabled=*/false);
   }
-  return Attach();
+  const absl::Status status = Attach();
+  if (status.ok()) Track();
+  return status;
+}
+
+absl::Status Process::TakeUffd(pager::TreePager* pager, pager::OwnFd uffd,
+                               bool enabled) {
+  if (!uffd.valid()) return absl::InternalError("it sent no userfaultfd");
+  auto mm = pager->Add(std::move(uffd), enabled, At(hello_.transit));
+  if (!mm.ok()) return mm.status();
+  mm_ = *std::move(mm);
+  absl::Status status = Attach();
+  // A fork may be told at once, of one that was held.
+  if (status.ok()) status = pager->Begin(mm_);
+  if (!status.ok()) return status;
+  Track();
+  for (const MapRange& range : map_.threads()) {
+    (void)mm_->uffd().Unregister(At(range.start), range.end - range.start);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Process::Attach() {
@@ -99,7 +109,6 @@ absl::Status Process::Attach() {
               std::make_unique<MoverClient>(thread_, pidfd_.get(), socket()));
   mm_->pid.store(pid_, std::memory_order_relaxed);
   state_ = State::kFar;
-  Track();
   return absl::OkStatus();
 }
 

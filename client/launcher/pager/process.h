@@ -17,7 +17,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
-#include "client/launcher/pager/memory_map.h"
+#include "client/launcher/process/memory_map.h"
 #include "client/launcher/process_wire.h"
 #include "client/pager/own_fd.h"
 #include "client/pager/tree/tree_pager.h"
@@ -47,6 +47,12 @@ class Process {
   absl::Status AskForUffd(int device);
   // A forked child: gives it its own. REQUIRES: kLocal.
   absl::Status GiveUffd(std::shared_ptr<pager::ProcessMm> mm);
+  // It has been asked for it. REQUIRES: kLocal.
+  void AwaitUffd() { state_ = State::kMaking; }
+  // Its userfaultfd; `enabled`: UffdSpace::Enable was done. REQUIRES: kLocal or
+  // kMaking. Then it is kFar.
+  absl::Status TakeUffd(pager::TreePager* pager, pager::OwnFd uffd,
+                        bool enabled);
   // An answer is there. kMaking, kTaking: takes it in. Then it is kFar.
   absl::Status Answered(pager::TreePager* pager);
 

@@ -11,7 +11,9 @@
 #include <thread>
 #include <utility>
 
-#include "client/launcher/pager/socket_io.h"
+#include "client/launcher/process/priority.h"
+#include "client/launcher/process/socket_io.h"
+#include "client/launcher/run/memory.h"
 #include "common/log_raw.h"
 #include "common/units.h"
 
@@ -29,20 +31,18 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kBytesPerMs = uint64_t{4} << 20;
 constexpr milliseconds kLongestTick{50};
 constexpr milliseconds kShortestTick{2};
+// Of a time spent looking, how many times that is not: with very many processes
+// it goes before what it is for.
+constexpr int kRest = 3;
 // A process below this is not worth making far.
 constexpr uint64_t kLeastBytes = kMiB;
 // What those have that go on while all the rest is a stopped process's.
-constexpr uint64_t kBesideStopped = 24 * kMiB;
+constexpr uint64_t kBesideStopped = 16 * kMiB;
 // The limit of what is far is changed in steps.
 constexpr uint64_t kLimitStep = kMiB;
 
 std::chrono::steady_clock::time_point Now() {
   return std::chrono::steady_clock::now();
-}
-
-// From here on processes become far.
-uint64_t Threshold(uint64_t limit) {
-  return std::max(limit / 2, limit - std::min(limit, 256 * kMiB));
 }
 
 pid_t PeerOf(int socket) {
@@ -100,16 +100,15 @@ void Supervisor::ReadControl() {
 
 void Supervisor::TakeControl(const Control& control, pager::OwnFd fd) {
   switch (control.kind) {
-    case Control::Kind::kListen: {
+    case Control::Kind::kListen:
       listening_ = std::move(fd);
       expected_ = control.hello;
-      Control ready;
-      ready.kind = Control::Kind::kReady;
-      (void)SendPacket(control_.get(), &ready, sizeof(ready), -1);
       break;
-    }
+    case Control::Kind::kUffd:
+      next_uffd_ = std::move(fd);
+      break;
     case Control::Kind::kProcess:
-      if (fd.valid()) Add(control.pid, control.hello, std::move(fd));
+      if (fd.valid()) AddKnown(control, std::move(fd));
       break;
     case Control::Kind::kBye:
       bye_ = true;
@@ -137,7 +136,10 @@ void Supervisor::ReadHello(Stranger* stranger) {
       received == Received::kPacket && hello.version == kProcessWireVersion &&
       std::memcmp(hello.secret, expected_.secret, kSecretBytes) == 0;
   const pid_t pid = PeerOf(stranger->socket.get());
-  if (known) return Add(pid, hello, std::move(stranger->socket));
+  if (known) {
+    (void)Add(pid, hello, std::move(stranger->socket));
+    return;
+  }
   // Else it has ended before it said anything.
   if (received == Received::kPacket) {
     LogRaw(LogLevel::kWarning, "process %d says what is no hello", pid);
@@ -145,7 +147,15 @@ void Supervisor::ReadHello(Stranger* stranger) {
   stranger->socket.Reset();
 }
 
-void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
+void Supervisor::AddKnown(const Control& control, pager::OwnFd socket) {
+  Process* const process = Add(control.pid, control.hello, std::move(socket));
+  if (control.uffd == Control::Uffd::kNone) return;
+  if (control.uffd == Control::Uffd::kAsked) return process->AwaitUffd();
+  Check(process, process->TakeUffd(pager_, std::move(next_uffd_),
+                                   /*enabled=*/true));
+}
+
+Process* Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
   auto process = std::make_unique<Process>(pid, hello, std::move(socket));
   if (hello.tag != 0) {
     std::shared_ptr<pager::ProcessMm> mm;
@@ -166,18 +176,19 @@ void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
     }
   }
   processes_.push_back(std::move(process));
+  return processes_.back().get();
+}
+
+void Supervisor::Check(Process* process, const absl::Status& status) {
+  if (status.ok() || absl::IsNotFound(status)) return;
+  LogRaw(LogLevel::kError, "process %d cannot be paged for and is ended: %s",
+         process->pid(), std::string(status.message()).c_str());
+  process->Kill();
 }
 
 void Supervisor::Serve(Process* process, int events) {
   if (process->IsBecomingFar() && (events & POLLIN) != 0) {
-    const absl::Status status = process->Answered(pager_);
-    if (!status.ok() && !absl::IsNotFound(status)) {
-      LogRaw(LogLevel::kError,
-             "process %d cannot be paged for and is ended: "
-             "%s",
-             process->pid(), std::string(status.message()).c_str());
-      process->Kill();
-    }
+    Check(process, process->Answered(pager_));
   }
   if ((events & (POLLHUP | POLLRDHUP | POLLERR)) != 0) Remove(process);
 }
@@ -256,7 +267,7 @@ milliseconds Supervisor::Tick() {
     }
   }
   const uint64_t used = local + pager_->usage_bytes();
-  if (used > Threshold(limit_)) MakeFar();
+  if (used > FarThreshold(limit_)) MakeFar();
   // What others have is not there for those that are far. What cannot be had of
   // a process that is stopped leaves these something to go on with.
   const uint64_t left = std::max(
@@ -274,7 +285,7 @@ milliseconds Supervisor::Tick() {
     if (ticks_ % 64 == 0) process->mm()->Adopt();
   }
   if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
-  const uint64_t threshold = Threshold(limit_);
+  const uint64_t threshold = FarThreshold(limit_);
   if (used >= threshold) return near ? kShortestTick : 4 * kShortestTick;
   const auto until = milliseconds((threshold - used) / kBytesPerMs);
   return std::clamp(until, kShortestTick, kLongestTick);
@@ -326,9 +337,17 @@ void Supervisor::Wait(milliseconds timeout) {
 
 bool Supervisor::Run(pager::TreePager* pager) {
   pager_ = pager;
+  GoFirst(0);
+  Control ready;
+  ready.kind = Control::Kind::kReady;
+  (void)SendPacket(control_.get(), &ready, sizeof(ready), -1);
   SteadyTime next = Now();
   while (!IsOver()) {
-    if (Now() >= next) next = Now() + Tick();
+    if (const SteadyTime start = Now(); start >= next) {
+      const milliseconds wait = Tick();
+      const SteadyTime end = Now();
+      next = end + std::max<SteadyTime::duration>(wait, kRest * (end - start));
+    }
     Wait(std::max(std::chrono::ceil<milliseconds>(next - Now()),
                   milliseconds(0)));
   }

@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "client/launcher/pager/process.h"
 #include "client/launcher/pager_wire.h"
 #include "client/pager/own_fd.h"
@@ -55,7 +56,11 @@ class Supervisor {
   void TakeControl(const Control& control, pager::OwnFd fd);
   void Accept();
   void ReadHello(Stranger* stranger);
-  void Add(pid_t pid, const Hello& hello, pager::OwnFd socket);
+  Process* Add(pid_t pid, const Hello& hello, pager::OwnFd socket);
+  // One that farswap-run knew.
+  void AddKnown(const Control& control, pager::OwnFd socket);
+  // Ends it if it cannot be paged for.
+  static void Check(Process* process, const absl::Status& status);
   // One of a process's socket's events.
   void Serve(Process* process, int events);
   void Remove(Process* process);
@@ -73,7 +78,8 @@ class Supervisor {
   const pager::OwnFd device_;
   pager::TreePager* pager_ = nullptr;
   pager::OwnFd listening_;
-  Hello expected_;  // Its secret.
+  pager::OwnFd next_uffd_;  // Of the process that is told next.
+  Hello expected_;          // Its secret.
   bool bye_ = false;
   bool orphaned_ = false;  // farswap-run ended without a word.
   uint64_t set_limit_ = 0;

@@ -1,5 +1,6 @@
 #include "client/launcher/run/intake.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -7,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "client/launcher/process/private_bytes.h"
 #include "client/launcher/run/proc.h"
 #include "client/launcher/run/say.h"
 
@@ -16,6 +18,8 @@ namespace {
 // What a process says after its first word, nobody has asked it.
 constexpr uint32_t kFirstWord = EPOLLIN | EPOLLRDHUP;
 constexpr uint32_t kOnlyItsEnd = EPOLLRDHUP;
+// What has less is not worth holding.
+constexpr uint64_t kLeastHeldBytes = uint64_t{1} << 20;
 
 bool HasEnded(int fd) {
   pollfd state{fd, 0, 0};
@@ -69,9 +73,11 @@ void Intake::Add(Fd socket) {
 }
 
 void Intake::OnProcess(uint64_t id) {
-  const Process* process = tree_.Find(id);
+  Process* process = tree_.Find(id);
   if (process == nullptr) return;
-  if (process->reported) {
+  if (process->held != nullptr && process->held->asked()) {
+    OnAnswer(id, process);
+  } else if (process->reported) {
     Drop(id);
   } else {
     Greet(id);
@@ -123,23 +129,67 @@ void Intake::Prune() {
   }
 }
 
+void Intake::Hold() {
+  for (const uint64_t id : tree_.Reported()) HoldOne(id, tree_.Find(id));
+}
+
+void Intake::HoldOne(uint64_t id, Process* process) {
+  if (process->held != nullptr) {
+    if (!process->held->asked()) process->held->Register();
+    return;
+  }
+  if (PrivateBytes(process->statm.get()) < kLeastHeldBytes) return;
+  if (!device_.valid()) {
+    device_ = Fd(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC));
+  }
+  auto held = std::make_unique<HeldProcess>(process->pid, process->hello);
+  // Else the next time, or it has ended.
+  if (held->Ask(process->socket.get(), device_.get()) != 0) return;
+  process->held = std::move(held);
+  poller_->Change(process->socket.get(), id, kFirstWord);
+}
+
+void Intake::OnAnswer(uint64_t id, Process* process) {
+  const std::string why = process->held->Answer(process->socket.get());
+  if (why.empty()) {
+    if (process->held->asked()) return;
+    poller_->Change(process->socket.get(), id, kOnlyItsEnd);
+  } else if (HasEnded(process->socket.get())) {
+    Drop(id);
+  } else {
+    // What it touches waits, for nobody.
+    KillPidfd(PeerPidfd(process->socket.get()));
+    Refuse(id, ("cannot be paged for and is ended: " + why).c_str());
+  }
+}
+
 void Intake::Give(uint64_t id) {
   Process process = Drop(id);
-  Fd pidfd = PeerPidfd(process.socket.get());
-  if (pidfd.valid()) handed_over_.push_back(std::move(pidfd));
-  pager_->Send(Control::Kind::kProcess, process.pid, process.hello,
-               std::move(process.socket));
+  Control control;
+  control.pid = process.pid;
+  if (process.held != nullptr) {
+    control.uffd =
+        process.held->asked() ? Control::Uffd::kAsked : Control::Uffd::kSent;
+  }
+  if (control.uffd == Control::Uffd::kSent) {
+    control.kind = Control::Kind::kUffd;
+    pager_->Send(control, Fd(fcntl(process.held->uffd(), F_DUPFD_CLOEXEC, 0)));
+  }
+  control.kind = Control::Kind::kProcess;
+  control.hello = process.hello;
+  pager_->Send(control, std::move(process.socket));
 }
 
 void Intake::HandOver(PagerProcess* pager) {
   pager_ = pager;
   if (listening_) poller_->Forget(rendezvous_.fd());
   listening_ = false;
-  Hello secret;
-  std::copy_n(rendezvous_.secret(), kSecretBytes, secret.secret);
+  Control listen;
+  listen.kind = Control::Kind::kListen;
+  std::copy_n(rendezvous_.secret(), kSecretBytes, listen.hello.secret);
   // First of all: who connects from now on finds the pager, whatever else is
   // still on its way there.
-  pager->Send(Control::Kind::kListen, 0, secret, rendezvous_.Take());
+  pager->Send(listen, rendezvous_.Take());
   for (const uint64_t id : tree_.Reported()) Give(id);
 }
 
@@ -147,7 +197,6 @@ void Intake::KillAll() {
   for (const uint64_t id : tree_.Reported()) {
     KillPidfd(PeerPidfd(tree_.Find(id)->socket.get()));
   }
-  for (const Fd& pidfd : handed_over_) KillPidfd(pidfd);
 }
 
 }  // namespace farswap::launcher

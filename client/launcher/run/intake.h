@@ -37,19 +37,24 @@ class Intake {
   // Forgets those that have ended, without waiting to be told.
   void Prune();
 
+  // Keeps those that have memory from getting more (HeldProcess), as of their
+  // maps now.
+  void Hold();
+
   // The listening socket and all processes are the pager's from now on; those
-  // that have yet to say who they are follow when they have. `pager` is not
-  // null, and stays.
+  // that have yet to say who they are follow when they have. `pager` is ready,
+  // and stays.
   void HandOver(PagerProcess* pager);
 
-  // SIGKILL to all that have reported in, those that were handed over, too.
+  // SIGKILL to all that have reported in.
   void KillAll();
-  // Which are no longer ours to kill.
-  void ForgetHandedOver() { handed_over_.clear(); }
 
  private:
   void Add(Fd socket);
   void Greet(uint64_t id);
+  void HoldOne(uint64_t id, Process* process);
+  // Of one that is asked for its userfaultfd.
+  void OnAnswer(uint64_t id, Process* process);
   void Give(uint64_t id);
   Process Drop(uint64_t id);
   // Who cannot be watched is not to run on unseen.
@@ -62,7 +67,7 @@ class Intake {
   Tree tree_;
   bool listening_ = false;
   PagerProcess* pager_ = nullptr;
-  std::vector<Fd> handed_over_;  // pidfds.
+  Fd device_;  // /dev/userfaultfd, once it was needed.
   LogLimiter refusals_{1};
 };
 

@@ -17,9 +17,9 @@ uint64_t PagerThreshold(uint64_t limit);
 // to do, to 100 ms, as there may be several threads.
 std::chrono::milliseconds NextLook(uint64_t use, uint64_t threshold);
 
-// What a process has for itself: resident, and neither of a file nor shared.
-// `statm` is its /proc/PID/statm, open; 0 if it has ended.
-uint64_t PrivateBytes(int statm);
+// From how much use on processes become far, and until there is a pager are
+// held (HeldProcess): at half of the limit, or with 256 MiB left.
+uint64_t FarThreshold(uint64_t limit);
 
 }  // namespace farswap::launcher
 

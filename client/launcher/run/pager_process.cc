@@ -65,14 +65,8 @@ bool PagerProcess::Start(const std::string& path, const Options& options) {
   return false;
 }
 
-void PagerProcess::Send(Control::Kind kind, pid_t pid, const Hello& hello,
-                        Fd fd) {
-  Message message;
-  message.control.kind = kind;
-  message.control.pid = pid;
-  message.control.hello = hello;
-  message.fd = std::move(fd);
-  queue_.push_back(std::move(message));
+void PagerProcess::Send(const Control& control, Fd fd) {
+  queue_.push_back({control, std::move(fd)});
   Flush();
 }
 

@@ -30,7 +30,7 @@ class PagerProcess {
 
   // To be sent in order, as soon as the pager takes it. `fd` goes with it, and
   // is closed here then.
-  void Send(Control::Kind kind, pid_t pid, const Hello& hello, Fd fd);
+  void Send(const Control& control, Fd fd);
   // Sends what can be sent now.
   void Flush();
   bool sending() const { return !queue_.empty(); }

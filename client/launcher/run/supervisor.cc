@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "client/launcher/process/priority.h"
 #include "client/launcher/run/command.h"
 #include "client/launcher/run/memory.h"
 #include "client/launcher/run/proc.h"
@@ -29,6 +30,8 @@ constexpr uint64_t kListener = 1;
 constexpr uint64_t kPager = 2;
 constexpr uint64_t kFirstProcess = 16;
 
+constexpr Control kBye;
+
 constexpr milliseconds kStrayInterval{250};
 constexpr milliseconds kDeafness{100};
 // A pager that takes longer to start is none: the programs grow meanwhile.
@@ -40,6 +43,8 @@ constexpr int kLookShare = 10;
 constexpr int kStrayShare = 20;
 // Descriptors that are not for processes.
 constexpr size_t kOtherDescriptors = 64;
+// Those of one that is held.
+constexpr size_t kDescriptorsOfOne = 5;
 // How long new processes are waited for: a second.
 constexpr int kReportRounds = 100;
 constexpr int kReportRoundUs = 10000;
@@ -50,7 +55,8 @@ size_t MaxProcesses() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   const auto all = static_cast<size_t>(limit.rlim_cur);
-  return (std::max(all, 2 * kOtherDescriptors) - kOtherDescriptors) / 2;
+  return (std::max(all, 2 * kOtherDescriptors) - kOtherDescriptors) /
+         kDescriptorsOfOne;
 }
 
 bool EndsUs(uint32_t signal) {
@@ -67,6 +73,7 @@ Supervisor::Supervisor(const Options& options, std::string preload,
       pager_path_(std::move(pager)),
       signals_(signals),
       threshold_(PagerThreshold(options.local_memory)),
+      far_threshold_(FarThreshold(options.local_memory)),
       max_processes_(MaxProcesses()),
       poller_(poller),
       intake_(poller, kListener, kFirstProcess, std::move(rendezvous)),
@@ -76,6 +83,7 @@ Supervisor::Supervisor(const Options& options, std::string preload,
 
 int Supervisor::Run(pid_t command, bool known_local) {
   command_ = command;
+  GoFirst(0);
   if (known_local) strays_.Ignore(command);
   next_look_ = Clock::now();
   next_strays_ = next_look_ + kStrayInterval;
@@ -97,7 +105,7 @@ int Supervisor::Run(pid_t command, bool known_local) {
 milliseconds Supervisor::UntilNext(Time now) const {
   Time next = std::min(deadline_, listen_again_);
   if (phase_ == Phase::kRunning) next = std::min(next, next_strays_);
-  if (!pager_.started()) next = std::min(next, next_look_);
+  if (LooksAtMemory()) next = std::min(next, next_look_);
   // Rounded up, not to turn in the last millisecond; an hour is for ever.
   const auto wait =
       std::min<Clock::duration>(next - now, std::chrono::hours(1));
@@ -131,7 +139,7 @@ void Supervisor::OnSignal(const signalfd_siginfo& signal) {
       kill(command_, static_cast<int>(signal.ssi_signo));
   } else if (EndsUs(signal.ssi_signo)) {
     // Nobody is to be waited for any more.
-    pager_.Send(Control::Kind::kBye, 0, {}, Fd());
+    pager_.Send(kBye, Fd());
     phase_ = Phase::kDone;
   }
 }
@@ -152,13 +160,19 @@ void Supervisor::Reap() {
 }
 
 void Supervisor::LookAtMemory(Time now) {
-  if (pager_.started() || phase_ != Phase::kRunning || now < next_look_) return;
+  if (!LooksAtMemory() || now < next_look_) return;
   const uint64_t use = intake_.tree().PrivateBytes();
-  if (use > threshold_ || intake_.tree().size() > max_processes_) {
-    return StartPager();
+  if (!pager_.started() &&
+      (use > threshold_ || intake_.tree().size() > max_processes_)) {
+    StartPager();
+    // Which has taken some time: they have grown since.
+    next_look_ = Clock::now();
+    return;
   }
+  if (use > far_threshold_) intake_.Hold();
+  const uint64_t next = pager_.started() ? far_threshold_ : threshold_;
   const Time end = Clock::now();
-  next_look_ = end + std::max<Clock::duration>(NextLook(use, threshold_),
+  next_look_ = end + std::max<Clock::duration>(NextLook(use, next),
                                                kLookShare * (end - now));
 }
 
@@ -233,8 +247,6 @@ void Supervisor::StartPager() {
   if (!pager_.Start(pager_path_, options_)) {
     return Fail("cannot execute " + pager_path_ + ": " + std::strerror(errno));
   }
-  intake_.HandOver(&pager_);
-  listen_again_ = Time::max();
   deadline_ = Clock::now() + kReadyWithin;
   if (!poller_->Watch(pager_.fd(), kPager, EPOLLIN)) {
     return Fail("the pager cannot be watched");
@@ -255,7 +267,8 @@ void Supervisor::OnPager() {
       case PagerProcess::News::kReady:
         ready_ = true;
         deadline_ = Time::max();
-        intake_.ForgetHandedOver();
+        listen_again_ = Time::max();
+        intake_.HandOver(&pager_);
         if (phase_ == Phase::kLeaving) SayGoodbye();
         if (phase_ == Phase::kDone) return;
         continue;
@@ -294,7 +307,7 @@ void Supervisor::SayGoodbye() {
     if (!strays_.AnyIsYetToReport(PagerPid())) break;
     usleep(kReportRoundUs);
   }
-  pager_.Send(Control::Kind::kBye, 0, {}, Fd());
+  pager_.Send(kBye, Fd());
   WatchPager();
   // Who reads them next finds them written.
   awaits_statistics_ = !options_.stats.empty() && !AnyLeft();

@@ -51,6 +51,8 @@ class Supervisor {
   void Reap();
   void OnCommandEnd();
   void LookAtMemory(Time now);
+  // Whether there is something to be done about it here.
+  bool LooksAtMemory() const { return !ready_ && phase_ < Phase::kFarewell; }
   void LookForStrays(Time now);
   void NameStray(const Stray& stray);
   void LookAtClock(Time now);
@@ -72,7 +74,8 @@ class Supervisor {
   const Options options_;
   const std::string pager_path_;
   Signals* const signals_;
-  const uint64_t threshold_;
+  const uint64_t threshold_;      // Then there is to be a pager.
+  const uint64_t far_threshold_;  // Until there is, nobody is to grow then.
   const size_t max_processes_;
   Poller* const poller_;
   PagerProcess pager_;

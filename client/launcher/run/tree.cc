@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "client/launcher/run/memory.h"
+#include "client/launcher/process/private_bytes.h"
 
 namespace farswap::launcher {
 

@@ -8,10 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "client/launcher/process_wire.h"
 #include "client/launcher/run/fd.h"
+#include "client/launcher/run/held_process.h"
 
 namespace farswap::launcher {
 
@@ -20,7 +22,8 @@ struct Process {
   pid_t pid = 0;
   bool reported = false;  // It has said `hello`.
   Hello hello;
-  Fd statm;  // Of /proc/PID, once it has reported.
+  Fd statm;                           // Of /proc/PID, once it has reported.
+  std::unique_ptr<HeldProcess> held;  // Null: it is not.
 };
 
 class Tree {

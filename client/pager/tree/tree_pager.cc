@@ -42,7 +42,11 @@ class TreePager::Impl final : public Workers::Handler {
                     std::unique_ptr<remote::Transport> transport);
   void Shutdown();
 
-  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd, char* transit);
+  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd, bool enabled,
+                                                 char* transit);
+  absl::Status Begin(const std::shared_ptr<ProcessMm>& mm) {
+    return source_.Add(mm);
+  }
   void Remove(const std::shared_ptr<ProcessMm>& mm);
   absl::Status SetLimit(uint64_t limit_bytes);
   uint64_t usage_bytes() const { return group_->usage() * kPageBytes; }
@@ -136,17 +140,16 @@ std::shared_ptr<ProcessMm> TreePager::Impl::MakeMm(OwnFd uffd, char* transit) {
 }
 
 absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Impl::Add(OwnFd uffd,
+                                                                bool enabled,
                                                                 char* transit) {
+  if (enabled) return MakeMm(std::move(uffd), transit);
   const absl::StatusOr<bool> forks = UffdSpace::Enable(uffd.get());
   if (!forks.ok()) return forks.status();
   if (!*forks) {
     return absl::PermissionDeniedError(
         "forks of a process are told to who has CAP_SYS_PTRACE only");
   }
-  auto mm = MakeMm(std::move(uffd), transit);
-  const absl::Status status = source_.Add(mm);
-  if (!status.ok()) return status;
-  return mm;
+  return MakeMm(std::move(uffd), transit);
 }
 
 void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
@@ -313,8 +316,13 @@ absl::StatusOr<std::unique_ptr<TreePager>> TreePager::Create(
 TreePager::~TreePager() { impl_->Shutdown(); }
 
 absl::StatusOr<std::shared_ptr<ProcessMm>> TreePager::Add(OwnFd uffd,
+                                                          bool enabled,
                                                           char* transit) {
-  return impl_->Add(std::move(uffd), transit);
+  return impl_->Add(std::move(uffd), enabled, transit);
+}
+
+absl::Status TreePager::Begin(const std::shared_ptr<ProcessMm>& mm) {
+  return impl_->Begin(mm);
 }
 
 void TreePager::Remove(const std::shared_ptr<ProcessMm>& mm) {

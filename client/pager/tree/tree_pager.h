@@ -48,10 +48,13 @@ class TreePager {
   TreePager(const TreePager&) = delete;
   TreePager& operator=(const TreePager&) = delete;
 
-  // A process of its own, by a fresh userfaultfd of it, and where its transit
-  // is (UffdProcess). Nothing is registered yet. Errors: Unimplemented (the
-  // kernel), PermissionDenied, ResourceExhausted.
-  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd, char* transit);
+  // A process of its own, by a userfaultfd of it, which is fresh unless it is
+  // `enabled` (UffdSpace::Enable), and where its transit is (UffdProcess).
+  // Errors: Unimplemented (the kernel), PermissionDenied.
+  absl::StatusOr<std::shared_ptr<ProcessMm>> Add(OwnFd uffd, bool enabled,
+                                                 char* transit);
+  // What it tells is read from now on. Errors: ResourceExhausted.
+  absl::Status Begin(const std::shared_ptr<ProcessMm>& mm);
   // The process has ended, or called exec: frees what it had. Others may hold
   // the object for a while.
   void Remove(const std::shared_ptr<ProcessMm>& mm);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -14,8 +15,9 @@
 #include <fstream>
 #include <utility>
 
-#include "client/launcher/pager/socket_io.h"
 #include "client/launcher/pager_wire.h"
+#include "client/launcher/process/priority.h"
+#include "client/launcher/process/socket_io.h"
 
 namespace farswap::launcher {
 namespace {
@@ -58,6 +60,7 @@ uint64_t PssAnon(pid_t pid) {
 }  // namespace
 
 void TreeTest::Start(uint64_t limit_bytes) {
+  GetMost();  // As farswap-pager.
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
   control_ = pager::OwnFd(ends[0]);
@@ -149,6 +152,7 @@ pid_t TreeTest::Spawn(const std::vector<std::string>& command) {
                        const_cast<char*>("PATH=/usr/bin:/bin"), nullptr};
   const pid_t pid = fork();
   if (pid == 0) {
+    (void)setpriority(PRIO_PROCESS, 0, 0);
     execve(argv[0], argv.data(), env);
     _exit(127);
   }

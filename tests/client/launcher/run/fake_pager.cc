@@ -1,7 +1,7 @@
 // What farswap-pager hears and says, without the rest. It writes a line for
 // each thing that happens to the FIFO $FAKE_PAGER_LOG, and does what it reads
 // from the FIFO $FAKE_PAGER_ORDERS: "ready", "fail", "die". Without the latter
-// it is ready as soon as it has a place to listen at.
+// it is ready at once.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -74,6 +74,14 @@ int Receive(Control* control, ssize_t* bytes) {
   return fd;
 }
 
+// Who has connected and was not accepted is not gone.
+void EndIfAllAreGone() {
+  pollfd waiting{listener, POLLIN, 0};
+  if (!processes.empty() || poll(&waiting, 1, 0) > 0) return;
+  Log("all gone");
+  _exit(0);
+}
+
 void OnControl() {
   Control control;
   ssize_t bytes = 0;
@@ -87,7 +95,6 @@ void OnControl() {
   if (control.kind == Control::Kind::kListen) {
     listener = fd;
     Log("listen");
-    if (orders < 0) Say(Control::Kind::kReady);
   } else if (control.kind == Control::Kind::kProcess) {
     processes.push_back(fd);
     const bool same =
@@ -96,7 +103,7 @@ void OnControl() {
   } else if (control.kind == Control::Kind::kBye) {
     bye = true;
     Log("bye");
-    if (processes.empty()) _exit(0);
+    EndIfAllAreGone();
   }
 }
 
@@ -125,10 +132,7 @@ void OnOrders() {
 void OnProcess(size_t at) {
   close(processes[at]);
   processes.erase(processes.begin() + static_cast<ptrdiff_t>(at));
-  if (bye && processes.empty()) {
-    Log("all gone");
-    _exit(0);
-  }
+  if (bye) EndIfAllAreGone();
 }
 
 void Turn() {
@@ -150,5 +154,6 @@ int main(int argc, char** argv) {
   LogStart(argc, argv);
   const char* path = std::getenv("FAKE_PAGER_ORDERS");
   if (path != nullptr) orders = open(path, O_RDWR | O_CLOEXEC);
+  if (path == nullptr) Say(Control::Kind::kReady);
   for (;;) Turn();
 }

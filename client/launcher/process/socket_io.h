@@ -1,6 +1,6 @@
 // Packets with at most one descriptor, over a SOCK_SEQPACKET socket.
-#ifndef FARSWAP_CLIENT_LAUNCHER_PAGER_SOCKET_IO_H_
-#define FARSWAP_CLIENT_LAUNCHER_PAGER_SOCKET_IO_H_
+#ifndef FARSWAP_CLIENT_LAUNCHER_PROCESS_SOCKET_IO_H_
+#define FARSWAP_CLIENT_LAUNCHER_PROCESS_SOCKET_IO_H_
 
 #include <cstddef>
 
@@ -25,4 +25,4 @@ int SendPacket(int socket, const void* packet, size_t bytes, int fd);
 
 }  // namespace farswap::launcher
 
-#endif  // FARSWAP_CLIENT_LAUNCHER_PAGER_SOCKET_IO_H_
+#endif  // FARSWAP_CLIENT_LAUNCHER_PROCESS_SOCKET_IO_H_

@@ -8,8 +8,8 @@
 // of it.
 //
 // Not thread-safe.
-#ifndef FARSWAP_CLIENT_LAUNCHER_PAGER_MEMORY_MAP_H_
-#define FARSWAP_CLIENT_LAUNCHER_PAGER_MEMORY_MAP_H_
+#ifndef FARSWAP_CLIENT_LAUNCHER_PROCESS_MEMORY_MAP_H_
+#define FARSWAP_CLIENT_LAUNCHER_PROCESS_MEMORY_MAP_H_
 
 #include <sys/types.h>
 
@@ -72,4 +72,4 @@ class MemoryMap {
 
 }  // namespace farswap::launcher
 
-#endif  // FARSWAP_CLIENT_LAUNCHER_PAGER_MEMORY_MAP_H_
+#endif  // FARSWAP_CLIENT_LAUNCHER_PROCESS_MEMORY_MAP_H_

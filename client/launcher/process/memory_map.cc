@@ -1,4 +1,4 @@
-#include "client/launcher/pager/memory_map.h"
+#include "client/launcher/process/memory_map.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "client/launcher/run/memory.h"
+#include "client/launcher/process/private_bytes.h"
 
 namespace farswap::launcher {
 namespace {

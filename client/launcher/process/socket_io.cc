@@ -1,4 +1,4 @@
-#include "client/launcher/pager/socket_io.h"
+#include "client/launcher/process/socket_io.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -1,0 +1,67 @@
+#include "client/launcher/run/held_process.h"
+
+#include <cstring>
+#include <utility>
+
+#include "client/launcher/process/mover_thread.h"
+#include "client/launcher/process/socket_io.h"
+#include "common/units.h"
+
+namespace farswap::launcher {
+namespace {
+
+char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
+
+}  // namespace
+
+HeldProcess::HeldProcess(pid_t pid, const Hello& hello)
+    : hello_(hello),
+      map_(MoverThread(pid, hello), {hello.own_start, hello.own_end}) {}
+
+int HeldProcess::Ask(int socket, int device) {
+  Command command;
+  command.op = Op::kMakeUffd;
+  return SendPacket(socket, &command, sizeof(command), device);
+}
+
+std::string HeldProcess::Answer(int socket) {
+  Reply reply;
+  pager::OwnFd fd;
+  switch (ReceivePacket(socket, &reply, sizeof(reply), &fd)) {
+    case Received::kNothing:
+      return "";
+    case Received::kEnd:
+      return "it has ended";
+    case Received::kPacket:
+      break;
+  }
+  if (reply.error != 0) return std::strerror(reply.error);
+  if (!fd.valid()) return "it sent no userfaultfd";
+  const absl::StatusOr<bool> forks = pager::UffdSpace::Enable(fd.get());
+  if (!forks.ok()) return std::string(forks.status().message());
+  if (!*forks) return "its forks are told to who has CAP_SYS_PTRACE only";
+  uffd_ =
+      std::make_unique<pager::UffdProcess>(std::move(fd), At(hello_.transit));
+  // As the pager does it: by the tag page a child knows that it is paged for.
+  // What cannot be registered now the pager tries again, and says so.
+  (void)uffd_->Register(At(hello_.tag_page), kPageBytes);
+  (void)uffd_->Register(At(hello_.transit), kTransitBytes);
+  Register();
+  return "";
+}
+
+void HeldProcess::Register() {
+  if (!map_.Refresh()) return;  // It is gone.
+  const auto bytes = [](const MapRange& range) {
+    return range.end - range.start;
+  };
+  for (const MapRange& range : map_.threads()) {
+    (void)uffd_->Unregister(At(range.start), bytes(range));
+  }
+  for (const MapRange& range : map_.far()) {
+    // What is something else by now is found otherwise the next time.
+    (void)uffd_->RegisterAll(At(range.start), bytes(range));
+  }
+}
+
+}  // namespace farswap::launcher

@@ -1,0 +1,100 @@
+#include "client/launcher/process/memory_map.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <future>
+#include <vector>
+
+namespace farswap::launcher {
+namespace {
+
+constexpr size_t kBytes = size_t{1} << 20;
+
+bool Has(const std::vector<MapRange>& ranges, const void* at) {
+  const auto address = reinterpret_cast<uint64_t>(at);
+  return std::any_of(ranges.begin(), ranges.end(), [&](const MapRange& range) {
+    return range.Holds(address);
+  });
+}
+
+void* Map(int flags) {
+  return mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS,
+              -1, 0);
+}
+
+TEST(AnonymousRangesTest, PrivateAnonymousMemoryOfSomeSize) {
+  const auto ranges = AnonymousRanges(
+      "10000-20000 rw-p 00000000 00:00 0 \n"
+      "20000-40000 ---p 00000000 00:00 0 \n"
+      "50000-51000 rw-p 00000000 00:00 0                          [heap]\n"
+      "60000-80000 rw-p 00000000 00:00 0                  [anon: arena]\n"
+      // Too small; a file's; shared; the kernel's own.
+      "90000-91000 rw-p 00000000 00:00 0 \n"
+      "a0000-c0000 rw-p 00000000 fe:01 17                  /usr/bin/name\n"
+      "d0000-f0000 rw-s 00000000 00:00 0 \n"
+      "100000-120000 rw-p 00000000 00:00 0                 [stack]\n");
+  EXPECT_EQ(ranges, (std::vector<MapRange>{{0x10000, 0x20000},
+                                           {0x20000, 0x40000},
+                                           {0x50000, 0x51000},
+                                           {0x60000, 0x80000}}));
+}
+
+TEST(AnonymousRangesTest, WhatIsNoMapHasNone) {
+  EXPECT_TRUE(AnonymousRanges("").empty());
+  EXPECT_TRUE(AnonymousRanges("\n\nnothing of the kind\n-\n").empty());
+}
+
+TEST(MemoryMapTest, OwnMemoryAndSharedMemoryAreNotFar) {
+  void* const far = Map(MAP_PRIVATE);
+  void* const shared = Map(MAP_SHARED);
+  // Not merged with the other.
+  void* const own = mmap(nullptr, kBytes, PROT_READ,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const auto at = reinterpret_cast<uint64_t>(own);
+  MemoryMap map(getpid(), {at, at + kBytes});
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.far(), far));
+  EXPECT_FALSE(Has(map.far(), shared));
+  EXPECT_FALSE(Has(map.far(), own));
+  for (void* const memory : {far, shared, own}) munmap(memory, kBytes);
+}
+
+TEST(MemoryMapTest, WhatHoldsAThreadIsNotFarUntilItIsUnmapped) {
+  void* const stack = Map(MAP_PRIVATE);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  ASSERT_EQ(pthread_attr_setstack(&attributes, stack, kBytes), 0);
+  std::promise<void> end;
+  pthread_t thread;
+  const auto run = [](void* argument) -> void* {
+    static_cast<std::promise<void>*>(argument)->get_future().wait();
+    return nullptr;
+  };
+  MemoryMap map(getpid(), {0, 0});
+  ASSERT_EQ(pthread_create(&thread, &attributes, run, &end), 0);
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.threads(), stack));
+  EXPECT_FALSE(Has(map.far(), stack));
+  end.set_value();
+  pthread_join(thread, nullptr);
+  // The next thread may have the same stack.
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.threads(), stack));
+  munmap(stack, kBytes);
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_FALSE(Has(map.threads(), stack));
+}
+
+TEST(MemoryMapTest, OfAProcessThatHasGoneNothingIsKnown) {
+  MemoryMap map(0, {0, 0});
+  EXPECT_FALSE(map.Refresh());
+  EXPECT_EQ(map.ResidentBytes(), 0U);
+}
+
+}  // namespace
+}  // namespace farswap::launcher
