@@ -121,8 +121,6 @@ void Process::Track() {
   for (const MapRange& range : map_.far()) {
     mm_->Track(At(range.start), At(range.end));
   }
-  // What it shared with its parent or a child is its own some time.
-  if (mm_->uffd().forked()) mm_->Adopt();
 }
 
 void Process::Kill() {

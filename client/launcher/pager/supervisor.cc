@@ -281,8 +281,6 @@ milliseconds Supervisor::Tick() {
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kFar) continue;
     if (near || ticks_ % 8 == 0) process->Track();
-    // What it shared since before it was far may be its own by now.
-    if (ticks_ % 64 == 0) process->mm()->Adopt();
   }
   if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
   const uint64_t threshold = FarThreshold(limit_);

@@ -27,11 +27,26 @@ ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
 }
 
 void ProcessMm::Track(char* start, char* end) {
+  // At once, so that it does not grow while changes are applied, which takes as
+  // long as they are large: what faults before it is a region's is zeros.
+  char* at = start;
+  for (const auto& piece : regions.PiecesIn(start, end)) {  // By address.
+    RegisterGap(at, piece.start);
+    at = piece.end;
+  }
+  RegisterGap(at, end);
   std::vector<AddressRange> tracked;
   // The text that names the range may be older than a change of it: what it
   // says of a gap is only a guess, which the registering proves.
   changes_.Exclude([&] { tracked = TrackExcluded(start, end); });
   for (const auto& [first, last] : tracked) changes_.Adopt(first, last);
+}
+
+void ProcessMm::RegisterGap(char* start, char* end) {
+  // What is something else by now is found otherwise the next time.
+  if (start < end) {
+    (void)uffd_.RegisterAll(start, static_cast<size_t>(end - start));
+  }
 }
 
 std::vector<AddressRange> ProcessMm::TrackExcluded(char* start, char* end) {

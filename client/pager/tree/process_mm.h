@@ -83,6 +83,8 @@ class ProcessMm final : public Mm,
   // The pages of the piece are of nothing known; those next to it, of a block
   // that it has a part of, are holes unless they are another piece's.
   void SetEmpty(const RegionTable::Piece& piece);
+  // Its missing pages are faults from now on.
+  void RegisterGap(char* start, char* end);
   // While no change of the map is applied; what became far memory.
   std::vector<AddressRange> TrackExcluded(char* start, char* end);
   bool TrackGap(char* start, char* end);

@@ -18,6 +18,7 @@
 #include "client/pager/reclaim.h"
 #include "client/pager/region_end.h"
 #include "client/pager/shared.h"
+#include "client/pager/tree/adopter.h"
 #include "client/pager/tree/fork_copy.h"
 #include "client/pager/tree/fork_shares.h"
 #include "client/pager/tree/tree_source.h"
@@ -78,6 +79,7 @@ class TreePager::Impl final : public Workers::Handler {
   std::shared_ptr<core::MemoryGroup> group_;
   std::atomic<uint64_t> next_id_{1};
   TreeSource source_;
+  Adopter adopter_{&source_};
   // Forked children that cannot be read; kept open.
   Mutex unserved_mu_;
   std::vector<std::shared_ptr<ProcessMm>> unserved_
@@ -117,11 +119,13 @@ absl::Status TreePager::Impl::Init(
   workers_ = std::make_unique<Workers>(&source_, nullptr, this);
   status = reclaim_->Start();
   if (status.ok()) status = faults_->ahead().Start();
+  if (status.ok()) status = adopter_.Start();
   return status.ok() ? workers_->Start() : status;
 }
 
 void TreePager::Impl::Shutdown() {
   if (workers_ == nullptr) return;
+  adopter_.Stop();
   // Puts first: they end waits for staging, and hold folios.
   shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
   shared_.staging->Shutdown();
