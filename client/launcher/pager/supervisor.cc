@@ -170,6 +170,9 @@ void Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
 
 void Supervisor::Serve(Process* process, int events) {
   if (process->IsBecomingFar() && (events & POLLIN) != 0) {
+    // What it has is charged now: off the limit as well, it would be taken out
+    // until the next tick.
+    (void)ShareLimit(process);
     const absl::Status status = process->Answered(pager_);
     if (!status.ok() && !absl::IsNotFound(status)) {
       LogRaw(LogLevel::kError,
@@ -244,19 +247,17 @@ void Supervisor::MakeFar() {
   }
 }
 
-milliseconds Supervisor::Tick() {
-  ++ticks_;
+uint64_t Supervisor::ShareLimit(const Process* becoming) {
   uint64_t local = 0;
   uint64_t stopped = 0;
   for (const auto& process : processes_) {
+    if (process.get() == becoming) continue;
     if (process->state() != Process::State::kFar) {
       local += process->ResidentBytes();
     } else if (process->mm()->uffd().stalled()) {
       stopped += process->ResidentBytes();
     }
   }
-  const uint64_t used = local + pager_->usage_bytes();
-  if (used > Threshold(limit_)) MakeFar();
   // What others have is not there for those that are far. What cannot be had of
   // a process that is stopped leaves these something to go on with.
   const uint64_t left = std::max(
@@ -266,6 +267,13 @@ milliseconds Supervisor::Tick() {
     set_limit_ = left;
     (void)pager_->SetLimit(left);
   }
+  return local;
+}
+
+milliseconds Supervisor::Tick() {
+  ++ticks_;
+  const uint64_t used = ShareLimit(nullptr) + pager_->usage_bytes();
+  if (used > Threshold(limit_)) MakeFar();
   const bool near = used + limit_ / 4 > limit_;
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kFar) continue;
