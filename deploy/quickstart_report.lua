@@ -4,7 +4,8 @@
 --   farlua --plain quickstart_report.lua DIR
 --
 -- DIR holds far.out, plain.out (the Lua program's lines), far.json, plain.json
--- (farlua --stats) and sequential.json (farseq --json).
+-- (farlua --stats), sequential.json (farseq --json), redis-far.json,
+-- redis-plain.json (fill.py) and redis-run.json (farswap-run --stats).
 
 local directory = arg[1]
 local MIB = 1024 * 1024
@@ -62,8 +63,13 @@ local function seconds(s, against)
     s / against)
 end
 
-local function rate(stats, s)
-  return string.format("%d MiB/s", stats.region_bytes // MIB / s // 1)
+local function rate(bytes, s)
+  return string.format("%d MiB/s", bytes // MIB / s // 1)
+end
+
+local function write_and_read(bytes, o)
+  return string.format("write %s, read %s", rate(bytes, o.write_seconds),
+    rate(bytes, o.read_seconds))
 end
 
 local PMD = 2 * MIB
@@ -74,26 +80,65 @@ end
 
 local far, plain = read_json("far.json"), read_json("plain.json")
 local pass = read_json("sequential.json")
+local redis = read_json("redis-far.json")
+local redis_plain = read_json("redis-plain.json")
+local run = read_json("redis-run.json")
+local redis_bytes = redis.values * redis.value_bytes
+local wrong_values = redis.wrong_values + redis_plain.wrong_values
 local wrong_lines = different_lines()
 local text = read("far.out"):match("text: ([^\n]*)") or "nothing"
 
-local function row(...) print(string.format("%-22s | %-42s | %s", ...)) end
+local function against(figure)
+  return string.format("%d/s, all local %d/s", redis[figure] // 1,
+    redis_plain[figure] // 1)
+end
+
+local rows = {
+  {"", "Lua: index over text", "sequential pass", "redis-server, unmodified"},
+  {"data set", mib(far.heap_peak_bytes) .. " of heap", mib(pass.region_bytes),
+    mib(redis_bytes) .. " in " .. redis.values .. " values"},
+  {"local limit", mib(far.local_limit_bytes), mib(pass.local_limit_bytes),
+    mib(run.local_limit_bytes)},
+  {"peak resident", mib(far.resident_peak_bytes),
+    mib(pass.resident_peak_bytes), mib(run.resident_peak_bytes)},
+  {"bytes remote, peak", mib(far.remote_peak_bytes),
+    mib(pass.remote_peak_bytes), mib(run.remote_peak_bytes)},
+  {"time", seconds(far.elapsed_seconds, plain.elapsed_seconds),
+    write_and_read(pass.region_bytes, pass),
+    write_and_read(redis_bytes, redis)},
+  {"the same, all local", "", "", write_and_read(redis_bytes, redis_plain)},
+  {"redis-benchmark GET", "", "", against("gets_per_second")},
+  {"redis-benchmark SET", "", "", against("sets_per_second")},
+  {"faults", far.faults, pass.faults, run.faults},
+  {"folios in", by_order(far.swpin), by_order(pass.swpin),
+    by_order(run.swpin)},
+  {"in as 2 MiB folios", percent(huge_share(far)), percent(huge_share(pass)),
+    percent(huge_share(run))},
+  {"wrong results", wrong_lines .. " lines", pass.wrong_bytes .. " bytes",
+    wrong_values .. " values"},
+}
+
+-- As wide as they must be.
+local function print_table()
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, #tostring(cell))
+    end
+  end
+  for n, row in ipairs(rows) do
+    local cells, rule = {}, {}
+    for i, cell in ipairs(row) do
+      local text = tostring(cell)
+      cells[i] = text .. (" "):rep(widths[i] - #text)
+      rule[i] = ("-"):rep(widths[i])
+    end
+    print((table.concat(cells, " | "):gsub("%s+$", "")))
+    if n == 1 then print(table.concat(rule, "-+-")) end
+  end
+end
 print()
-row("", "Lua: index over text", "sequential pass")
-print(("-"):rep(23) .. "+" .. ("-"):rep(44) .. "+" .. ("-"):rep(24))
-row("data set", mib(far.heap_peak_bytes) .. " of heap", mib(pass.region_bytes))
-row("local limit", mib(far.local_limit_bytes), mib(pass.local_limit_bytes))
-row("peak resident", mib(far.resident_peak_bytes),
-  mib(pass.resident_peak_bytes))
-row("bytes remote, peak", mib(far.remote_peak_bytes),
-  mib(pass.remote_peak_bytes))
-row("time", seconds(far.elapsed_seconds, plain.elapsed_seconds),
-  string.format("write %s, read %s", rate(pass, pass.write_seconds),
-    rate(pass, pass.read_seconds)))
-row("faults", far.faults, pass.faults)
-row("folios in", by_order(far.swpin), by_order(pass.swpin))
-row("in as 2 MiB folios", percent(huge_share(far)), percent(huge_share(pass)))
-row("wrong results", wrong_lines .. " lines", pass.wrong_bytes .. " bytes")
+print_table()
 print("\ntext: " .. text)
 
 local failed = false
@@ -115,8 +160,15 @@ check(far.heap_peak_bytes >= 2 * far.local_limit_bytes,
   "the heap is less than twice its local memory")
 check(far.remote_peak_bytes * 2 >= far.heap_peak_bytes,
   "less than half of the heap was remote")
-check(within_limit(far) and within_limit(pass), "the local limit was passed")
+check(wrong_values == 0, "Redis gave values that are not what was written")
+check(redis_bytes >= 2 * run.local_limit_bytes,
+  "Redis's values are less than twice its local memory")
+check(run.remote_peak_bytes * 2 >= redis_bytes,
+  "less than half of Redis's values was remote")
+check(within_limit(far) and within_limit(pass) and within_limit(run),
+  "the local limit was passed")
 check(huge_share(pass) >= 0.9,
   "less than 90 % of the pass came in as 2 MiB folios")
-check(far.pages_lost == 0 and pass.pages_lost == 0, "pages were lost")
+check(far.pages_lost + pass.pages_lost + run.pages_lost == 0,
+  "pages were lost")
 os.exit(not failed)

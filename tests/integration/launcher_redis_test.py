@@ -5,8 +5,6 @@
 """
 
 import os
-import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,74 +12,17 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, "tests/integration")
+sys.path[:0] = ["tests/integration", "deploy/examples/redis"]
 from launcher import MIB, Launcher, Sampler, bound  # pylint: disable=C0413
+from redis_client import Redis, Values  # pylint: disable=C0413
 from server_process import ServerProcess  # pylint: disable=C0413
 
 REDIS = "/usr/bin/redis-server"
 LONG = os.environ.get("FARSWAP_TEST_LONG") == "1"
 # Twice the limit, beside some MiB of Redis's own.
 LIMIT = 48 if LONG else 20
-VALUE = 1024 if LONG else 16384
-KEYS = 90 * 1024 if LONG else 2560
-BATCH = 64
+VALUES = Values(90 * 1024, 1024) if LONG else Values(2560, 16384)
 SECONDS = 600
-
-
-class Redis:
-    """A client of one server."""
-
-    def __init__(self, path):
-        until = time.monotonic() + 60
-        while True:
-            try:
-                self._socket = socket.socket(socket.AF_UNIX)
-                self._socket.settimeout(SECONDS)
-                self._socket.connect(path)
-                break
-            except OSError:
-                self._socket.close()
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-        self._file = self._socket.makefile("rb")
-
-    def close(self):
-        self._file.close()
-        self._socket.close()
-
-    def _read(self):
-        line = self._file.readline()
-        if line[:1] == b"$":
-            size = int(line[1:])
-            return None if size < 0 else self._file.read(size + 2)[:-2]
-        if line[:1] == b"*":
-            return [self._read() for _ in range(int(line[1:]))]
-        return line.strip()
-
-    def all(self, commands):
-        """Sends them in one go, and returns the answers."""
-        words = []
-        for command in commands:
-            words.append(b"*%d\r\n" % len(command))
-            for word in command:
-                word = word if isinstance(word, bytes) else word.encode()
-                words.append(b"$%d\r\n%s\r\n" % (len(word), word))
-        self._socket.sendall(b"".join(words))
-        return [self._read() for _ in commands]
-
-    def __call__(self, *command):
-        return self.all([command])[0]
-
-
-def value(i):
-    """Of that key: its own, and incompressible."""
-    return random.Random(i).randbytes(VALUE)
-
-
-def batches():
-    for first in range(0, KEYS, BATCH):
-        yield range(first, min(first + BATCH, KEYS))
 
 
 def options(folder):
@@ -107,21 +48,8 @@ class RedisTest(unittest.TestCase):
         self.addCleanup(redis.close)
         return run, redis
 
-    def load(self, redis, halfway=lambda: None):
-        for batch in batches():
-            if batch.start == KEYS // BATCH // 2 * BATCH:
-                halfway()
-            answers = redis.all([("SET", f"key:{i}", value(i)) for i in batch])
-            self.assertEqual(set(answers), {b"+OK"})
-
-    def verify(self, redis):
-        for batch in batches():
-            found = redis.all([("GET", f"key:{i}") for i in batch])
-            for i, got in zip(batch, found):
-                self.assertEqual(got, value(i), f"key:{i}")
-
     def end(self, run, redis):
-        redis._socket.sendall(b"*2\r\n$8\r\nSHUTDOWN\r\n$6\r\nNOSAVE\r\n")
+        redis.send([("SHUTDOWN", "NOSAVE")])
         self.assertEqual(run.wait(60), 0)
         stats = self.launcher.stats()
         self.assertEqual(stats["pages_lost"], 0)
@@ -136,16 +64,16 @@ class RedisTest(unittest.TestCase):
                 server.start()
 
             run, redis = self.start(f"--servers={server.data_address}")
-            self.load(redis, halfway=kill)
-            self.verify(redis)
+            self.assertEqual(VALUES.load(redis, halfway=kill), [])
+            self.assertEqual(VALUES.verify(redis), [])
             self.end(run, redis)
 
     def test_a_background_save_is_complete(self):
         run, redis = self.start()
         sampler = Sampler(run.pid)
         sampler.start()
-        self.load(redis)
-        self.verify(redis)
+        self.assertEqual(VALUES.load(redis), [])
+        self.assertEqual(VALUES.verify(redis), [])
         self.assertEqual(redis("BGSAVE"), b"+Background saving started")
         until = time.monotonic() + SECONDS
         while b"rdb_bgsave_in_progress:0" not in redis("INFO", "persistence"):
@@ -165,7 +93,7 @@ class RedisTest(unittest.TestCase):
         self.addCleanup(plain.kill)
         reader = Redis(f"{self.folder.name}/redis")
         self.addCleanup(reader.close)
-        while reader("DBSIZE") != b":%d" % KEYS:
+        while reader("DBSIZE") != b":%d" % VALUES.count:
             self.assertLess(time.monotonic(), until)
             time.sleep(0.1)
         self.assertEqual(reader("DEBUG", "DIGEST"), digest)
@@ -175,9 +103,9 @@ class RedisTest(unittest.TestCase):
         run, redis = self.start(
             extra=("--daemonize", "yes", "--pidfile", pid_file))
         self.assertEqual(run.wait(60), 0)
-        self.load(redis)
-        self.verify(redis)
-        redis._socket.sendall(b"*2\r\n$8\r\nSHUTDOWN\r\n$6\r\nNOSAVE\r\n")
+        self.assertEqual(VALUES.load(redis), [])
+        self.assertEqual(VALUES.verify(redis), [])
+        redis.send([("SHUTDOWN", "NOSAVE")])
         self.assertGreater(
             self.launcher.stats(60)["remote_peak_bytes"], LIMIT // 2 * MIB)
 

@@ -123,6 +123,18 @@ void Process::Track() {
   }
 }
 
+// That it answers again is known when it is asked. What it has by then is not
+// more to be left to it: nobody would ask.
+uint64_t Process::StoppedBytes() {
+  if (!mm_->uffd().stalled()) {
+    stopped_bytes_ = 0;
+  } else if (const uint64_t now = ResidentBytes();
+             stopped_bytes_ == 0 || now < stopped_bytes_) {
+    stopped_bytes_ = now;
+  }
+  return stopped_bytes_;
+}
+
 void Process::Kill() {
   syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
 }

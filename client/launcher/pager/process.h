@@ -60,6 +60,9 @@ class Process {
   void Track();
   // Private memory that is resident.
   uint64_t ResidentBytes() const { return map_.ResidentBytes(); }
+  // As much of it as cannot be taken out, as its mover does not answer; of a
+  // process that is kFar.
+  uint64_t StoppedBytes();
 
   void Kill();
 
@@ -75,6 +78,7 @@ class Process {
   const pager::OwnFd pidfd_;
   MemoryMap map_;
   State state_ = State::kLocal;
+  uint64_t stopped_bytes_ = 0;
   std::shared_ptr<pager::ProcessMm> mm_;
 };
 

@@ -151,6 +151,7 @@ void Supervisor::AddKnown(const Control& control, pager::OwnFd socket) {
   Process* const process = Add(control.pid, control.hello, std::move(socket));
   if (control.uffd == Control::Uffd::kNone) return;
   if (control.uffd == Control::Uffd::kAsked) return process->AwaitUffd();
+  (void)ShareLimit(process);  // As in Serve.
   Check(process, process->TakeUffd(pager_, std::move(next_uffd_),
                                    /*enabled=*/true));
 }
@@ -188,6 +189,9 @@ void Supervisor::Check(Process* process, const absl::Status& status) {
 
 void Supervisor::Serve(Process* process, int events) {
   if (process->IsBecomingFar() && (events & POLLIN) != 0) {
+    // What it has is charged now: off the limit as well, it would be taken out
+    // until the next tick.
+    (void)ShareLimit(process);
     Check(process, process->Answered(pager_));
   }
   if ((events & (POLLHUP | POLLRDHUP | POLLERR)) != 0) Remove(process);
@@ -255,19 +259,17 @@ void Supervisor::MakeFar() {
   }
 }
 
-milliseconds Supervisor::Tick() {
-  ++ticks_;
+uint64_t Supervisor::ShareLimit(const Process* becoming) {
   uint64_t local = 0;
   uint64_t stopped = 0;
   for (const auto& process : processes_) {
+    if (process.get() == becoming) continue;
     if (process->state() != Process::State::kFar) {
       local += process->ResidentBytes();
-    } else if (process->mm()->uffd().stalled()) {
-      stopped += process->ResidentBytes();
+    } else {
+      stopped += process->StoppedBytes();
     }
   }
-  const uint64_t used = local + pager_->usage_bytes();
-  if (used > FarThreshold(limit_)) MakeFar();
   // What others have is not there for those that are far. What cannot be had of
   // a process that is stopped leaves these something to go on with.
   const uint64_t left = std::max(
@@ -277,6 +279,13 @@ milliseconds Supervisor::Tick() {
     set_limit_ = left;
     (void)pager_->SetLimit(left);
   }
+  return local;
+}
+
+milliseconds Supervisor::Tick() {
+  ++ticks_;
+  const uint64_t used = ShareLimit(nullptr) + pager_->usage_bytes();
+  if (used > FarThreshold(limit_)) MakeFar();
   const bool near = used + limit_ / 4 > limit_;
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kFar) continue;

@@ -72,6 +72,9 @@ class Supervisor {
   // Looks at who uses how much; returns when to look again.
   std::chrono::milliseconds Tick();
   void MakeFar();
+  // Leaves those that are far, and `becoming`, what others have not. Returns
+  // what these have.
+  uint64_t ShareLimit(const Process* becoming);
 
   const uint64_t limit_;
   const pager::OwnFd control_;

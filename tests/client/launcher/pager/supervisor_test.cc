@@ -91,6 +91,14 @@ TEST_F(SupervisorTest, AProgramThatNeedsLittleStaysAsItIs) {
   EXPECT_EQ(pager_->Stats().faults, 0U);
 }
 
+// While it becomes far it grows on: what it has then is counted once.
+TEST_F(SupervisorTest, AProgramUnderItsLimitKeepsAllItHas) {
+  for (int turn = 0; turn < 8; ++turn) EXPECT_EQ(Run("touch", 24), kRight);
+  const pager::PagerStats stats = pager_->Stats();
+  EXPECT_GT(stats.resident_peak_bytes, kLimit / 2);
+  EXPECT_EQ(stats.swpout_bytes + stats.swpout_zero, 0U);
+}
+
 TEST_F(SupervisorTest, WhatExitsLeavesNothing) {
   EXPECT_EQ(Run("touch", 48), kRight);
   EXPECT_TRUE(Eventually([&] { return pager_->IsIdle(); }));
