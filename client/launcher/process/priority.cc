@@ -3,6 +3,8 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include <fstream>
+
 namespace farswap::launcher {
 namespace {
 
@@ -20,6 +22,10 @@ void GoFirst(pid_t thread) {
   (void)setpriority(PRIO_PROCESS, static_cast<id_t>(thread), kHighestNice);
 }
 
-void GetMost() { (void)setpriority(PRIO_PROCESS, 0, kHighestNice); }
+void GetMost() {
+  (void)setpriority(PRIO_PROCESS, 0, kHighestNice);
+  // Where each session is one to the scheduler (autogroup), the session's.
+  std::ofstream("/proc/self/autogroup") << kHighestNice;
+}
 
 }  // namespace farswap::launcher
