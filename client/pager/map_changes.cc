@@ -42,9 +42,11 @@ void MapChanges::Apply() {
   }
 }
 
-void MapChanges::Exclude(absl::FunctionRef<void()> act) {
-  MutexLock apply(&apply_mu_);
+bool MapChanges::TryExclude(absl::FunctionRef<void()> act) {
+  if (!apply_mu_.TryLock()) return false;
   act();
+  apply_mu_.Unlock();
+  return true;
 }
 
 void MapChanges::Applied(const MapEvent& change) {

@@ -59,7 +59,8 @@ class MapChanges {
 
   // Calls `act` while no change is being applied. What is Settled then has no
   // change that will be applied later and has happened before.
-  void Exclude(absl::FunctionRef<void()> act);
+  // False: one is, which may take long; then nothing was called.
+  bool TryExclude(absl::FunctionRef<void()> act);
 
   // MADV_FREE leaves pages where they are until the kernel wants them, and
   // its event says no more than that of MADV_DONTNEED. So some time after a

@@ -26,44 +26,42 @@ ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
   changes = &changes_;
 }
 
-void ProcessMm::Track(char* start, char* end) {
-  // At once, so that it does not grow while changes are applied, which takes as
-  // long as they are large: what faults before it is a region's is zeros.
+std::vector<AddressRange> ProcessMm::GapsIn(char* start, char* end) const {
+  std::vector<AddressRange> gaps;
   char* at = start;
   for (const auto& piece : regions.PiecesIn(start, end)) {  // By address.
-    RegisterGap(at, piece.start);
-    at = piece.end;
+    if (at < piece.start) gaps.emplace_back(at, piece.start);
+    at = std::max(at, piece.end);
   }
-  RegisterGap(at, end);
+  if (at < end) gaps.emplace_back(at, end);
+  return gaps;
+}
+
+void ProcessMm::Track(char* start, char* end) {
+  const std::vector<AddressRange> gaps = GapsIn(start, end);
+  if (gaps.empty()) return;
+  // At once, so that it does not grow while changes are applied, which takes as
+  // long as they are large: what faults before it is a region's is zeros. What
+  // is something else by now is found otherwise the next time.
+  for (const auto& [first, last] : gaps) {
+    (void)uffd_.RegisterAll(first, static_cast<size_t>(last - first));
+  }
   std::vector<AddressRange> tracked;
   // The text that names the range may be older than a change of it: what it
   // says of a gap is only a guess, which the registering proves.
-  changes_.Exclude([&] { tracked = TrackExcluded(start, end); });
+  (void)changes_.TryExclude([&] { tracked = TrackExcluded(start, end); });
   for (const auto& [first, last] : tracked) changes_.Adopt(first, last);
-}
-
-void ProcessMm::RegisterGap(char* start, char* end) {
-  // What is something else by now is found otherwise the next time.
-  if (start < end) {
-    (void)uffd_.RegisterAll(start, static_cast<size_t>(end - start));
-  }
 }
 
 std::vector<AddressRange> ProcessMm::TrackExcluded(char* start, char* end) {
   std::vector<AddressRange> tracked;
-  char* at = start;
-  const auto gap = [&](char* to) {
-    while (at < to) {
-      char* const next = std::min(to, WindowEnd(at));
+  for (const auto& [first, last] : GapsIn(start, end)) {
+    for (char* at = first; at < last;) {
+      char* const next = std::min(last, WindowEnd(at));
       if (TrackGap(at, next)) tracked.emplace_back(at, next);
       at = next;
     }
-  };
-  for (const auto& piece : regions.PiecesIn(start, end)) {  // By address.
-    gap(piece.start);
-    at = std::max(at, piece.end);
   }
-  gap(end);
   return tracked;
 }
 
@@ -102,7 +100,8 @@ bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {
 }
 
 void ProcessMm::Untrack(char* start, char* end) {
-  changes_.Exclude([&] { UntrackExcluded(start, end); });
+  if (regions.PiecesIn(start, end).empty()) return;
+  (void)changes_.TryExclude([&] { UntrackExcluded(start, end); });
 }
 
 void ProcessMm::UntrackExcluded(char* start, char* end) {

@@ -60,8 +60,9 @@ class ProcessMm final : public Mm,
   UffdProcess& uffd() { return uffd_; }
 
   // What of the range, page-aligned private anonymous memory of the process as
-  // its map says, is not far memory becomes it. What cannot be now (it is
-  // changing, or is something else by now) is left for the next time.
+  // its map says, is not far memory becomes it. What cannot be now (changes of
+  // the map are being applied, or it is something else by now) is left for the
+  // next time.
   void Track(char* start, char* end);
   // Makes what is there, and was not known or was another one's too, folios:
   // charged, and to be taken out. Of a process that was forked.
@@ -83,8 +84,8 @@ class ProcessMm final : public Mm,
   // The pages of the piece are of nothing known; those next to it, of a block
   // that it has a part of, are holes unless they are another piece's.
   void SetEmpty(const RegionTable::Piece& piece);
-  // Its missing pages are faults from now on.
-  void RegisterGap(char* start, char* end);
+  // What of the range is no region's.
+  std::vector<AddressRange> GapsIn(char* start, char* end) const;
   // While no change of the map is applied; what became far memory.
   std::vector<AddressRange> TrackExcluded(char* start, char* end);
   bool TrackGap(char* start, char* end);
