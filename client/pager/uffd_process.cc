@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +26,10 @@ constexpr std::chrono::microseconds kSettlePause{50};
 // For an event that another one's slowness leaves unread, or memory.
 constexpr std::chrono::seconds kDecideWait{2};
 constexpr std::chrono::seconds kEndWait{1};
+
+// What is asked of at a time: there are so many addresses behind each mapping
+// of this process, as the stack has its place there.
+constexpr size_t kAskedBytes = size_t{64} << 20;
 
 // Of a word of /proc/PID/pagemap.
 constexpr uint64_t kPresentBit = uint64_t{1} << 63;
@@ -132,6 +137,21 @@ bool UffdProcess::ReadPagemap(const char* at, size_t pages,
 absl::Status UffdProcess::RegisterAll(char* at, size_t bytes) {
   return RegisterAs(at, bytes,
                     UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+}
+
+// The kernel looks for one mapping that has all of the range, and then at the
+// source, which nobody can read.
+bool UffdProcess::IsRegistered(char* at, size_t bytes) {
+  static void* const unreadable =
+      mmap(nullptr, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (unreadable == MAP_FAILED) return false;
+  for (size_t done = 0; done < bytes; done += kAskedBytes) {
+    const size_t part = std::min(kAskedBytes, bytes - done);
+    uffdio_copy arg{U64(at + done), U64(unreadable), part, 0, 0};
+    const int error = Ioctl(fd(), UFFDIO_COPY, &arg);
+    if (error != EFAULT && error != EEXIST) return false;
+  }
+  return true;
 }
 
 // Not fenced by the events that are read: it neither brings nor takes a page.

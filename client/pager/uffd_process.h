@@ -58,6 +58,9 @@ class UffdProcess final : public UffdSpace {
   // Missing pages of the range become faults, and writes to pages that are
   // protected.
   absl::Status RegisterAll(char* at, size_t bytes);
+  // Whether all of the range is mapped and registered. Registering says nothing
+  // of holes. False, too, where two mappings meet.
+  bool IsRegistered(char* at, size_t bytes);
   // The first write to each present page becomes a fault, until Unprotect,
   // which lets who waits go on. False: not all of it, at the moment.
   bool Protect(char* at, size_t bytes);

@@ -50,22 +50,27 @@ def private_bytes(pid):
 
 
 class Sampler(threading.Thread):
-    """The most private memory that a tree of programs had at a time."""
+    """The most private memory that a tree of programs had at a time, and that
+    one of them had (`largest`)."""
 
     OURS = ("farswap-run", "farswap-pager", "farswap-server")
 
-    def __init__(self, root):
+    def __init__(self, root, interval=0.002):
         super().__init__(daemon=True)
         self._root = root
+        self._interval = interval
         self._over = threading.Event()
         self.peak = 0
+        self.largest = 0
         self.samples = 0
 
     def run(self):
-        while not self._over.wait(0.002):
+        while not self._over.wait(self._interval):
             tree = [pid for pid in set(children(self._root))
                     if name_of(pid) not in self.OURS]
-            self.peak = max(self.peak, sum(private_bytes(p) for p in tree))
+            each = [private_bytes(pid) for pid in tree]
+            self.peak = max(self.peak, sum(each))
+            self.largest = max([self.largest] + each)
             self.samples += 1
 
     def stop(self):

@@ -71,15 +71,45 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   if (!uffd_.Settled(start, bytes)) return false;
   // Found before it faults.
   const RegionTable::Piece piece = AddPiece(start, end);
-  const bool registered = uffd_.RegisterAll(start, bytes).ok();
+  // What was unmapped since the text would be a hole in it, and of what is
+  // mapped there next nobody would be told.
+  const bool registered =
+      uffd_.RegisterAll(start, bytes).ok() && uffd_.IsRegistered(start, bytes);
   // A fork that began before has copied it as it was: the next time.
-  const bool forking = registered && !uffd_.Settled(start, bytes);
-  if (forking) (void)uffd_.Unregister(start, bytes);
-  if (!registered || forking) {
-    regions.Carve(start, end);
-    forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
-    return false;
+  if (registered && uffd_.Settled(start, bytes)) return true;
+  // What was touched and taken out by now stays far: then all of that was told,
+  // to a fork as well.
+  ForEachBlock(piece, [&](char* at, uint64_t page, uint64_t pages) {
+    (void)LetGo(piece.region.get(), at, page, pages);
+    return true;
+  });
+  return false;
+}
+
+template <typename Run>
+void ProcessMm::ForEachBlock(const RegionTable::Piece& piece, Run run) {
+  const uint64_t end = piece.page + piece.pages();
+  for (uint64_t page = piece.page; page < end;) {
+    const uint64_t next =
+        std::min(end, AlignDown(page, kPagesPerPmd) + kPagesPerPmd);
+    char* const at = piece.start + (page - piece.page) * kPageBytes;
+    if (!run(at, page, next - page)) return;
+    page = next;
   }
+}
+
+bool ProcessMm::LetGo(Region* region, char* at, uint64_t page, uint64_t pages) {
+  const size_t bytes = pages * kPageBytes;
+  {
+    // Nothing is taken out meanwhile.
+    MutexLock lock(shared_.LockOf(region, page));
+    if (!IsHereLocked(region, page, pages)) return false;
+    const absl::Status status = uffd_.Unregister(at, bytes);
+    // Invalid is what has nothing to be unregistered.
+    if (!status.ok() && !absl::IsInvalidArgument(status)) return false;
+    forget_.RangeLocked(region, page, pages, kHole);
+  }
+  regions.Carve(at, at + bytes);
   return true;
 }
 
@@ -106,32 +136,13 @@ void ProcessMm::Untrack(char* start, char* end) {
 
 void ProcessMm::UntrackExcluded(char* start, char* end) {
   for (const auto& piece : regions.PiecesIn(start, end)) {
-    Region* const region = piece.region.get();
-    for (char* at = piece.start; at < piece.end;) {
-      const uint64_t page =
-          piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
-      const uint64_t pages =
-          std::min(AlignDown(page, kPagesPerPmd) + kPagesPerPmd,
-                   piece.page + piece.pages()) -
-          page;
-      const size_t bytes = pages * kPageBytes;
-      bool let_go = false;
-      {
-        // Nothing is taken out meanwhile.
-        MutexLock lock(shared_.LockOf(region, page));
-        let_go = IsHereLocked(region, page, pages) &&
-                 uffd_.Unregister(at, bytes).ok();
-        if (let_go) {
-          forget_.RangeLocked(region, page, pages, kHole);
-        }
-      }
-      if (let_go) {
-        regions.Carve(at, at + bytes);
-      } else if (!uffd_.Unshare(at, bytes).ok()) {
-        return;  // It does not answer now.
-      }
-      at += bytes;
-    }
+    bool answers = true;
+    ForEachBlock(piece, [&](char* at, uint64_t page, uint64_t pages) {
+      answers = LetGo(piece.region.get(), at, page, pages) ||
+                uffd_.Unshare(at, pages * kPageBytes).ok();
+      return answers;
+    });
+    if (!answers) return;
   }
 }
 

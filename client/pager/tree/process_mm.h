@@ -90,6 +90,13 @@ class ProcessMm final : public Mm,
   std::vector<AddressRange> TrackExcluded(char* start, char* end);
   bool TrackGap(char* start, char* end);
   void UntrackExcluded(char* start, char* end);
+  // Calls `run(at, page, pages)` for what each block has of the piece, until it
+  // says false.
+  template <typename Run>
+  static void ForEachBlock(const RegionTable::Piece& piece, Run run);
+  // The pages, of one block, which are at `at`, are nobody's any more. False:
+  // not all of them are here.
+  bool LetGo(Region* region, char* at, uint64_t page, uint64_t pages);
   // Whether all that the pages are is here, or zeros. REQUIRES: the lock of
   // their block, one block.
   static bool IsHereLocked(Region* region, uint64_t page, uint64_t pages);
