@@ -13,7 +13,10 @@ namespace farswap::pager {
 namespace {
 
 // First the reader yields, then each of its turns is a millisecond at least.
-constexpr int kYields = 10000;
+constexpr int kYields = 500;
+// Then short sleeps, and then long ones.
+constexpr int kNaps = 500;
+constexpr std::chrono::microseconds kNap{50};
 constexpr std::chrono::microseconds kForkPause{50};
 
 bool Overlap(const char* start, const char* end, const char* at, size_t bytes) {
@@ -34,7 +37,9 @@ bool IsAbout(const MapEvent& event, const char* at, size_t bytes) {
 }  // namespace
 
 // Both sides wait for each other by yielding: for one ioctl at most, or for
-// one read that does not block; but for a fork it is some milliseconds.
+// one read that does not block; but for a fork it is some milliseconds, and for
+// a mover some hundred microseconds. Who yields at a real time priority lets
+// nobody else go on, so it is not done for long.
 void MapEvents::Enter() {
   for (;;) {
     operations_.fetch_add(1);
@@ -43,8 +48,8 @@ void MapEvents::Enter() {
     for (int turn = 0; closed_.load(); ++turn) {
       if (turn < kYields) {
         sched_yield();
-      } else {  // A fork.
-        std::this_thread::sleep_for(kForkPause);
+      } else {  // A fork, or a mover.
+        std::this_thread::sleep_for(turn < kYields + kNaps ? kNap : kForkPause);
       }
     }
   }
@@ -58,11 +63,13 @@ void MapEvents::Close() {
     if (sleeper != 0 && moved_()) EndSleeper(sleeper);
     if (turn < kYields) {
       sched_yield();
+    } else if (turn < kYields + kNaps) {
+      std::this_thread::sleep_for(kNap);
     } else {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     // The program would hang in its next change of the map, without a word.
-    if (turn == kYields + patience_) {
+    if (turn == kYields + kNaps + patience_) {
       DieRaw(
           "an operation on far memory does not end: %d under way, sleeper "
           "%llu, %zu changes untold; has the program unmapped, or mapped over, "

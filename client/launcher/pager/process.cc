@@ -79,14 +79,18 @@ absl::Status Process::TakeUffd(pager::TreePager* pager, pager::OwnFd uffd,
   if (!mm.ok()) return mm.status();
   mm_ = *std::move(mm);
   absl::Status status = Attach();
-  // A fork may be told at once, of one that was held.
-  if (status.ok()) status = pager->Begin(mm_);
   if (!status.ok()) return status;
-  Track();
-  for (const MapRange& range : map_.threads()) {
-    (void)mm_->uffd().Unregister(At(range.start), range.end - range.start);
+  // Threads came to be in what was registered while it was held. Nothing of it
+  // is out yet.
+  if (enabled && map_.Refresh()) {
+    for (const MapRange& range : map_.threads()) {
+      (void)mm_->uffd().Unregister(At(range.start), range.end - range.start);
+    }
   }
-  return absl::OkStatus();
+  // A fork may be told at once, of one that was held.
+  status = pager->Begin(mm_);
+  if (status.ok()) Track();
+  return status;
 }
 
 absl::Status Process::Attach() {
@@ -133,6 +137,13 @@ uint64_t Process::StoppedBytes() {
     stopped_bytes_ = now;
   }
   return stopped_bytes_;
+}
+
+bool Process::HasGrown() {
+  const uint64_t now = ResidentBytes();
+  const bool grown = now > last_bytes_;
+  last_bytes_ = now;
+  return grown;
 }
 
 void Process::Kill() {

@@ -64,6 +64,9 @@ class Process {
   // process that is kFar.
   uint64_t StoppedBytes();
 
+  // Whether it has some more than when this was asked last.
+  bool HasGrown();
+
   void Kill();
 
  private:
@@ -79,6 +82,7 @@ class Process {
   MemoryMap map_;
   State state_ = State::kLocal;
   uint64_t stopped_bytes_ = 0;
+  uint64_t last_bytes_ = 0;  // Resident.
   std::shared_ptr<pager::ProcessMm> mm_;
 };
 

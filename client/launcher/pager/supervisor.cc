@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -23,6 +24,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kHelloWait{5};
+constexpr milliseconds kDeafness{100};
 // For who was killed.
 constexpr std::chrono::seconds kEndWait{5};
 constexpr uint64_t kMiB = uint64_t{1} << 20;
@@ -38,6 +40,11 @@ constexpr int kRest = 3;
 constexpr uint64_t kLeastBytes = kMiB;
 // What those have that go on while all the rest is a stopped process's.
 constexpr uint64_t kBesideStopped = 16 * kMiB;
+// From so much over the limit on those that grow wait; at a quarter of it they
+// go on.
+constexpr uint64_t kBrakeBytes = 8 * kMiB;
+// If nothing can be taken out for so long, the limit is not held.
+constexpr std::chrono::seconds kLongestBrake{60};
 // The limit of what is far is changed in steps.
 constexpr uint64_t kLimitStep = kMiB;
 
@@ -122,7 +129,11 @@ void Supervisor::Accept() {
   for (;;) {
     pager::OwnFd socket(accept4(listening_.get(), nullptr, nullptr,
                                 SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket.valid()) return;
+    if (!socket.valid()) {
+      // No descriptor is left: else it would be ready all the time.
+      if (errno != EAGAIN) deaf_until_ = Now() + kDeafness;
+      return;
+    }
     strangers_.push_back({std::move(socket), Now() + kHelloWait});
   }
 }
@@ -181,9 +192,12 @@ Process* Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
 }
 
 void Supervisor::Check(Process* process, const absl::Status& status) {
-  if (status.ok() || absl::IsNotFound(status)) return;
-  LogRaw(LogLevel::kError, "process %d cannot be paged for and is ended: %s",
-         process->pid(), std::string(status.message()).c_str());
+  if (status.ok()) return;
+  // Else it has ended by itself.
+  if (!absl::IsNotFound(status)) {
+    LogRaw(LogLevel::kError, "process %d cannot be paged for and is ended: %s",
+           process->pid(), std::string(status.message()).c_str());
+  }
   process->Kill();
 }
 
@@ -282,6 +296,30 @@ uint64_t Supervisor::ShareLimit(const Process* becoming) {
   return local;
 }
 
+void Supervisor::Hold() {
+  const uint64_t used = pager_->usage_bytes();
+  const SteadyTime now = Now();
+  if (used > set_limit_ + kBrakeBytes) {
+    if (brake_.held() == 0) braked_until_ = now + kLongestBrake;
+    for (const auto& process : processes_) {
+      if (process->state() == Process::State::kFar && process->HasGrown()) {
+        brake_.Stop(process->pid());
+      }
+    }
+    if (now < braked_until_) return;
+    static LogLimiter limiter(1);
+    uint64_t suppressed = 0;
+    if (limiter.Allow(&suppressed)) {
+      LogRaw(LogLevel::kError,
+             "the limit is passed by %llu bytes, as nothing can be taken out",
+             static_cast<unsigned long long>(used - set_limit_));
+    }
+  } else if (used > set_limit_ + kBrakeBytes / 4 && now < braked_until_) {
+    return;
+  }
+  if (brake_.held() > 0) brake_.Release();
+}
+
 milliseconds Supervisor::Tick() {
   ++ticks_;
   const uint64_t used = ShareLimit(nullptr) + pager_->usage_bytes();
@@ -291,6 +329,7 @@ milliseconds Supervisor::Tick() {
     if (process->state() != Process::State::kFar) continue;
     if (near || ticks_ % 8 == 0) process->Track();
   }
+  Hold();
   if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
   const uint64_t threshold = FarThreshold(limit_);
   if (used >= threshold) return near ? kShortestTick : 4 * kShortestTick;
@@ -311,7 +350,8 @@ bool Supervisor::IsOver() {
 void Supervisor::Wait(milliseconds timeout) {
   std::vector<pollfd> fds;
   fds.push_back({bye_ ? -1 : control_.get(), POLLIN, 0});
-  fds.push_back({listening_.get(), POLLIN, 0});
+  const bool deaf = Now() < deaf_until_;
+  fds.push_back({deaf ? -1 : listening_.get(), POLLIN, 0});
   const size_t first_stranger = fds.size();
   for (const Stranger& s : strangers_)
     fds.push_back({s.socket.get(), POLLIN, 0});

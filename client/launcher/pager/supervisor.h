@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/launcher/pager/brake.h"
 #include "client/launcher/pager/process.h"
 #include "client/launcher/pager_wire.h"
 #include "client/pager/own_fd.h"
@@ -72,6 +73,8 @@ class Supervisor {
   // Looks at who uses how much; returns when to look again.
   std::chrono::milliseconds Tick();
   void MakeFar();
+  // Has those wait that grow faster than anything is taken out.
+  void Hold();
   // Leaves those that are far, and `becoming`, what others have not. Returns
   // what these have.
   uint64_t ShareLimit(const Process* becoming);
@@ -81,12 +84,15 @@ class Supervisor {
   const pager::OwnFd device_;
   pager::TreePager* pager_ = nullptr;
   pager::OwnFd listening_;
+  SteadyTime deaf_until_;   // Nobody is accepted before.
   pager::OwnFd next_uffd_;  // Of the process that is told next.
   Hello expected_;          // Its secret.
   bool bye_ = false;
   bool orphaned_ = false;  // farswap-run ended without a word.
   uint64_t set_limit_ = 0;
   uint64_t ticks_ = 0;
+  Brake brake_;
+  SteadyTime braked_until_;  // At the latest.
   std::vector<Stranger> strangers_;
   std::vector<std::unique_ptr<Process>> processes_;
 

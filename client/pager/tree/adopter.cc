@@ -1,5 +1,8 @@
 #include "client/pager/tree/adopter.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -22,6 +25,8 @@ constexpr Pause kForked{milliseconds(8), 4};
 constexpr Pause kOther{milliseconds(128), 50};
 // New ones are found so soon.
 constexpr milliseconds kLongestTurn{32};
+// However many they are: how many times as long as a pass nothing is done.
+constexpr int kRest = 3;
 
 std::chrono::steady_clock::time_point Now() {
   return std::chrono::steady_clock::now();
@@ -50,6 +55,8 @@ void Adopter::Stop() {
 }
 
 void Adopter::Run() {
+  // What it does nobody waits for.
+  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 0);
   Time next = Now();
   for (;;) {
     {
@@ -58,9 +65,12 @@ void Adopter::Run() {
       }
       if (stop_) return;
     }
+    const Time start = Now();
     Pass();
-    next = Now() + kLongestTurn;
+    const Time end = Now();
+    next = end + kLongestTurn;
     for (const auto& [id, due] : due_) next = std::min(next, due);
+    next = std::max<Time>(next, end + kRest * (end - start));
   }
 }
 

@@ -69,21 +69,17 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   const auto bytes = static_cast<uint64_t>(end - start);
   // Of what was there before nothing is to be told any more.
   if (!uffd_.Settled(start, bytes)) return false;
-  // Found before it faults.
-  const RegionTable::Piece piece = AddPiece(start, end);
   // What was unmapped since the text would be a hole in it, and of what is
   // mapped there next nobody would be told.
-  const bool registered =
-      uffd_.RegisterAll(start, bytes).ok() && uffd_.IsRegistered(start, bytes);
+  if (!uffd_.RegisterAll(start, bytes).ok() ||
+      !uffd_.IsRegistered(start, bytes)) {
+    return false;
+  }
   // A fork that began before has copied it as it was: the next time.
-  if (registered && uffd_.Settled(start, bytes)) return true;
-  // What was touched and taken out by now stays far: then all of that was told,
-  // to a fork as well.
-  ForEachBlock(piece, [&](char* at, uint64_t page, uint64_t pages) {
-    (void)LetGo(piece.region.get(), at, page, pages);
-    return true;
-  });
-  return false;
+  if (!uffd_.Settled(start, bytes)) return false;
+  // What happens from here on is applied after this, and finds the piece.
+  AddPiece(start, end);
+  return true;
 }
 
 template <typename Run>
@@ -114,9 +110,7 @@ bool ProcessMm::LetGo(Region* region, char* at, uint64_t page, uint64_t pages) {
 }
 
 void ProcessMm::Adopt() {
-  for (const auto& piece : regions.All()) {
-    changes_.Adopt(piece.start, piece.end);
-  }
+  changes_.Adopt(nullptr, reinterpret_cast<char*>(UINTPTR_MAX));
 }
 
 bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {

@@ -164,7 +164,9 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   std::vector<MapEvent> unclear;
   const bool settled = parent->uffd().TakeUnclear(&unclear);
   auto child = MakeMm(OwnFd(uffd), parent->uffd().transit());
-  // What the child may have, or not, or elsewhere.
+  // What the child may have, or not, or elsewhere; if anything can be missing.
+  const bool none_is_far = parent->regions.Regions().empty();
+  if (none_is_far) unclear.clear();
   std::vector<AddressRange> lost = held;
   for (const MapEvent& change : unclear) {
     lost.emplace_back(change.start, change.end);
@@ -183,9 +185,9 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   copied();
   for (const auto& [start, end] : lost) copy.Lose(start, end);
   for (char* const page : parent->uffd().TakeLacked(uffd)) {
-    copy.Lose(page, page + kPageBytes);
+    if (!none_is_far) copy.Lose(page, page + kPageBytes);
   }
-  if (!settled) child->Condemn();
+  if (!settled && !none_is_far) child->Condemn();
   if (options_.on_fork) options_.on_fork(*parent, child);
   if (source_.Add(child).ok()) return;
   // Who faults waits, rather than read zeros, until this process ends.

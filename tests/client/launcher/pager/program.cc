@@ -92,6 +92,25 @@ int Grow(size_t mib) {
   return Verdict(right);
 }
 
+// Grows by new mappings only: each is touched at once, before anyone finds it.
+int Pieces(size_t mib) {
+  constexpr size_t kBytes = 256 << 10;
+  constexpr size_t kWords = kBytes / sizeof(uint64_t);
+  std::vector<uint64_t*> pieces;
+  for (size_t i = 0; i < (mib << 20) / kBytes; ++i) {
+    void* const at = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return kCannot;
+    pieces.push_back(static_cast<uint64_t*>(at));
+    for (size_t w = 0; w < kWords; ++w) pieces[i][w] = Mix(w, i);
+  }
+  bool right = true;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    for (size_t w = 0; w < kWords; ++w) right &= pieces[i][w] == Mix(w, i);
+  }
+  return Verdict(right);
+}
+
 int Child(Memory* memory, uint64_t pass) {
   if (!memory->IsRight(pass)) return kWrong;
   memory->Fill(pass + 100);
@@ -308,9 +327,10 @@ int Main(int argc, char** argv) {
       {"touch", Touch},       {"grow", Grow},          {"fork", Fork},
       {"rawclone", RawClone}, {"orphan", Orphan},      {"closeall", CloseAll},
       {"setids", SetIds},     {"nohuge", NoHugePages}, {"huge", HugePages},
-      {"stop", Stop},         {"protect", Protect},    {"lock", Lock},
-      {"discard", Discard},   {"threads", Threads},    {"mainends", MainEnds},
-      {"exec", Exec},         {"direct", Direct},      {"watch", Watch},
+      {"pieces", Pieces},     {"stop", Stop},          {"protect", Protect},
+      {"lock", Lock},         {"discard", Discard},    {"threads", Threads},
+      {"mainends", MainEnds}, {"exec", Exec},          {"direct", Direct},
+      {"watch", Watch},
   };
   if (argc != 3 || all.count(argv[1]) == 0) return kCannot;
   return all.at(argv[1])(std::strtoul(argv[2], nullptr, 10));

@@ -1,7 +1,6 @@
 #include "client/launcher/pager/supervisor.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 
 #include <string>
 
@@ -42,8 +41,8 @@ TEST_P(ProgramTest, EveryByteIsRight) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ProgramTest,
-                         testing::Values("touch", "grow", "discard", "huge",
-                                         "nohuge", "closeall", "setids",
+                         testing::Values("touch", "grow", "pieces", "discard",
+                                         "huge", "nohuge", "closeall", "setids",
                                          "protect", "lock", "mainends", "exec",
                                          "direct", "orphan"),
                          [](const auto& info) {
@@ -69,9 +68,7 @@ TEST_F(SupervisorTest, ThreadsComeAndGo) {
 
 TEST_F(SupervisorTest, AStoppedProcessKeepsNobodyWaiting) {
   const pid_t stopped = SpawnProgram("stop", kMuch);
-  int status = 0;
-  ASSERT_EQ(waitpid(stopped, &status, WUNTRACED), stopped);
-  ASSERT_TRUE(WIFSTOPPED(status));
+  ASSERT_TRUE(AwaitStop(stopped));
   EXPECT_EQ(Run("touch", kMuch), kRight);
   kill(stopped, SIGCONT);
   EXPECT_EQ(Await(stopped), kRight);

@@ -39,6 +39,15 @@ void AddChildren(pid_t pid, std::vector<pid_t>* pids) {
   }
 }
 
+// What a tracer is told, which is a thread of this process, is left to it.
+bool HasEnded(pid_t pid) {
+  siginfo_t info{};
+  const int flags = WEXITED | WNOHANG | WNOWAIT;
+  if (waitid(P_PID, static_cast<id_t>(pid), &info, flags) != 0) return true;
+  return info.si_pid == pid && info.si_code != CLD_TRAPPED &&
+         info.si_code != CLD_STOPPED;
+}
+
 // A child is this program for a moment.
 bool IsThisProgram(pid_t pid) {
   std::error_code error;
@@ -162,7 +171,7 @@ pid_t TreeTest::Spawn(const std::vector<std::string>& command) {
 int TreeTest::Await(pid_t pid) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(2);
   int status = 0;
-  while (waitpid(pid, &status, WNOHANG) == 0) {
+  while (!HasEnded(pid)) {
     if (std::chrono::steady_clock::now() > until) {
       kill(pid, SIGKILL);
       waitpid(pid, &status, 0);
@@ -170,11 +179,21 @@ int TreeTest::Await(pid_t pid) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  waitpid(pid, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
 }
 
 pid_t TreeTest::SpawnProgram(const std::string& name, int mib) {
   return Spawn({kProgram, name, std::to_string(mib)});
+}
+
+bool TreeTest::AwaitStop(pid_t pid) {
+  return Eventually([&] {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string stat;
+    std::getline(file, stat);
+    return stat.find(") T") != std::string::npos;
+  });
 }
 
 int TreeTest::Run(const std::string& name, int mib) {

@@ -36,6 +36,8 @@ class TreeTest : public testing::Test {
   // What it exits with, 100 and the signal's number if it is ended by one, -1
   // if it has not ended in two minutes, and is ended then.
   int Await(pid_t pid);
+  // Until a signal has stopped it. False: not in time.
+  static bool AwaitStop(pid_t pid);
   // The test program (program.h).
   int Run(const std::string& name, int mib);
   pid_t SpawnProgram(const std::string& name, int mib);

@@ -42,9 +42,10 @@ class ProcessMmTest : public testing::Test {
     ASSERT_TRUE(device.valid());
     OwnFd uffd(
         ioctl(device.get(), USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK));
-    auto mm = pager_->Add(std::move(uffd), nullptr);
+    auto mm = pager_->Add(std::move(uffd), /*enabled=*/false, nullptr);
     ASSERT_TRUE(mm.ok()) << mm.status();
     mm_ = *std::move(mm);
+    ASSERT_TRUE(pager_->Begin(mm_).ok());
     at_ = Map(nullptr, kPages);
     ASSERT_NE(at_, nullptr);
   }
