@@ -25,6 +25,8 @@ constexpr std::chrono::microseconds kSettlePause{50};
 // For an event that another one's slowness leaves unread, or memory.
 constexpr std::chrono::seconds kDecideWait{2};
 constexpr std::chrono::seconds kEndWait{1};
+// Of some 1 us each; a mapping takes some ten.
+constexpr int kMostProbes = 8192;
 
 // Of a word of /proc/PID/pagemap.
 constexpr uint64_t kPresentBit = uint64_t{1} << 63;
@@ -132,6 +134,37 @@ bool UffdProcess::ReadPagemap(const char* at, size_t pages,
 absl::Status UffdProcess::RegisterAll(char* at, size_t bytes) {
   return RegisterAs(at, bytes,
                     UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+}
+
+// The kernel looks for one registered mapping with all of the range before it
+// sees that it is none that pages can be continued in.
+int UffdProcess::ProbeRegistered(char* at, size_t bytes) {
+  uffdio_continue arg{{U64(at), bytes}, 0, 0};
+  return Ioctl(fd(), UFFDIO_CONTINUE, &arg);
+}
+
+std::vector<AddressRange> UffdProcess::NotRegistered(char* at, size_t bytes) {
+  std::vector<AddressRange> found;
+  std::vector<AddressRange> left = {{at, at + bytes}};  // The first is last.
+  for (int probes = 0; !left.empty(); ++probes) {
+    const auto [start, end] = left.back();
+    left.pop_back();
+    const auto pages = static_cast<size_t>(end - start) / kPageBytes;
+    const int error = probes < kMostProbes
+                          ? ProbeRegistered(start, pages * kPageBytes)
+                          : EAGAIN;
+    if (error == EINVAL) continue;
+    if (error == ENOENT && pages > 1) {
+      char* const middle = start + pages / 2 * kPageBytes;
+      left.emplace_back(middle, end);
+      left.emplace_back(start, middle);
+    } else if (!found.empty() && found.back().second == start) {
+      found.back().second = end;
+    } else {
+      found.emplace_back(start, end);
+    }
+  }
+  return found;
 }
 
 // Not fenced by the events that are read: it neither brings nor takes a page.

@@ -63,11 +63,21 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   const bool forking = registered && !uffd_.Settled(start, bytes);
   if (forking) (void)uffd_.Unregister(start, bytes);
   if (!registered || forking) {
-    regions.Carve(start, end);
-    forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
+    Abandon(piece);
     return false;
   }
+  // What had gone by then has told nobody, and never will; what comes there is
+  // for the next time.
+  for (const auto& [from, to] : uffd_.NotRegistered(start, bytes)) {
+    (void)uffd_.Unregister(from, static_cast<size_t>(to - from));
+    Abandon(RegionTable::Piece(piece).In(from, to));
+  }
   return true;
+}
+
+void ProcessMm::Abandon(const RegionTable::Piece& piece) {
+  regions.Carve(piece.start, piece.end);
+  forget_.Range(piece.region.get(), piece.page, piece.pages(), kHole);
 }
 
 void ProcessMm::Adopt() {

@@ -86,6 +86,8 @@ class ProcessMm final : public Mm,
   // While no change of the map is applied; what became far memory.
   std::vector<AddressRange> TrackExcluded(char* start, char* end);
   bool TrackGap(char* start, char* end);
+  // The piece is nobody's again.
+  void Abandon(const RegionTable::Piece& piece);
   void UntrackExcluded(char* start, char* end);
   // Whether all that the pages are is here, or zeros. REQUIRES: the lock of
   // their block, one block.
