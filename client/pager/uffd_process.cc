@@ -22,6 +22,8 @@ alignas(kPageBytes) const char kZeroPage[kPageBytes] = {};
 // For a thread that sleeps between its change and its telling of it.
 constexpr std::chrono::milliseconds kSettleWait{200};
 constexpr std::chrono::microseconds kSettlePause{50};
+// For a thread to wake that sleeps until its change is read.
+constexpr std::chrono::microseconds kWakeWait{200};
 // For an event that another one's slowness leaves unread, or memory.
 constexpr std::chrono::seconds kDecideWait{2};
 constexpr std::chrono::seconds kEndWait{1};
@@ -68,14 +70,24 @@ std::optional<Message> UffdProcess::TryNextNoted() {
   if (message && message->fault) {
     tid_.store(message->fault->tid, std::memory_order_relaxed);
   }
-  if (!message || message->fault) return message;
+  if (!message) return message;
   MutexLock lock(&unclear_mu_);
-  if (message->change.kind == MapEvent::Kind::kFork) ++forks_pending_;
-  if (IsMoveOrUnmap(message->change)) unclear_.push_back(message->change);
+  const bool change = !message->fault && IsMoveOrUnmap(message->change);
+  if (!message->fault && message->change.kind == MapEvent::Kind::kFork) {
+    ++forks_pending_;
+  }
+  if (change) unclear_.push_back(message->change);
   // A fork counts as unread from before the kernel copies the map. So what was
-  // read when nothing is unread came before any fork that is told later.
-  if (forks_pending_ == 0 && !unclear_.empty() && !HasUnread()) {
-    unclear_.clear();
+  // read when nothing is unread came before any fork that is told later. It is
+  // looked for a while, as what was just read is unread until its thread has
+  // woken, which may be about to fork.
+  const auto until = std::chrono::steady_clock::now() + kWakeWait;
+  while (forks_pending_ == 0 && !unclear_.empty()) {
+    if (!HasUnread()) {
+      unclear_.clear();
+    } else if (!change || std::chrono::steady_clock::now() > until) {
+      break;
+    }
   }
   return message;
 }
