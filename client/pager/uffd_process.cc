@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,13 +22,13 @@ alignas(kPageBytes) const char kZeroPage[kPageBytes] = {};
 // For a thread that sleeps between its change and its telling of it.
 constexpr std::chrono::milliseconds kSettleWait{200};
 constexpr std::chrono::microseconds kSettlePause{50};
+// For a thread to wake that sleeps until its change is read.
+constexpr std::chrono::microseconds kWakeWait{200};
 // For an event that another one's slowness leaves unread, or memory.
 constexpr std::chrono::seconds kDecideWait{2};
 constexpr std::chrono::seconds kEndWait{1};
-
-// What is asked of at a time: there are so many addresses behind each mapping
-// of this process, as the stack has its place there.
-constexpr size_t kAskedBytes = size_t{64} << 20;
+// Of some 1 us each; a mapping takes some ten.
+constexpr int kMostProbes = 8192;
 
 // Of a word of /proc/PID/pagemap.
 constexpr uint64_t kPresentBit = uint64_t{1} << 63;
@@ -71,14 +70,24 @@ std::optional<Message> UffdProcess::TryNextNoted() {
   if (message && message->fault) {
     tid_.store(message->fault->tid, std::memory_order_relaxed);
   }
-  if (!message || message->fault) return message;
+  if (!message) return message;
   MutexLock lock(&unclear_mu_);
-  if (message->change.kind == MapEvent::Kind::kFork) ++forks_pending_;
-  if (IsMoveOrUnmap(message->change)) unclear_.push_back(message->change);
+  const bool change = !message->fault && IsMoveOrUnmap(message->change);
+  if (!message->fault && message->change.kind == MapEvent::Kind::kFork) {
+    ++forks_pending_;
+  }
+  if (change) unclear_.push_back(message->change);
   // A fork counts as unread from before the kernel copies the map. So what was
-  // read when nothing is unread came before any fork that is told later.
-  if (forks_pending_ == 0 && !unclear_.empty() && !HasUnread()) {
-    unclear_.clear();
+  // read when nothing is unread came before any fork that is told later. It is
+  // looked for a while, as what was just read is unread until its thread has
+  // woken, which may be about to fork.
+  const auto until = std::chrono::steady_clock::now() + kWakeWait;
+  while (forks_pending_ == 0 && !unclear_.empty()) {
+    if (!HasUnread()) {
+      unclear_.clear();
+    } else if (!change || std::chrono::steady_clock::now() > until) {
+      break;
+    }
   }
   return message;
 }
@@ -139,19 +148,35 @@ absl::Status UffdProcess::RegisterAll(char* at, size_t bytes) {
                     UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
 }
 
-// The kernel looks for one mapping that has all of the range, and then at the
-// source, which nobody can read.
-bool UffdProcess::IsRegistered(char* at, size_t bytes) {
-  static void* const unreadable =
-      mmap(nullptr, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (unreadable == MAP_FAILED) return false;
-  for (size_t done = 0; done < bytes; done += kAskedBytes) {
-    const size_t part = std::min(kAskedBytes, bytes - done);
-    uffdio_copy arg{U64(at + done), U64(unreadable), part, 0, 0};
-    const int error = Ioctl(fd(), UFFDIO_COPY, &arg);
-    if (error != EFAULT && error != EEXIST) return false;
+// The kernel looks for one registered mapping with all of the range before it
+// sees that it is none that pages can be continued in.
+int UffdProcess::ProbeRegistered(char* at, size_t bytes) {
+  uffdio_continue arg{{U64(at), bytes}, 0, 0};
+  return Ioctl(fd(), UFFDIO_CONTINUE, &arg);
+}
+
+std::vector<AddressRange> UffdProcess::NotRegistered(char* at, size_t bytes) {
+  std::vector<AddressRange> found;
+  std::vector<AddressRange> left = {{at, at + bytes}};  // The first is last.
+  for (int probes = 0; !left.empty(); ++probes) {
+    const auto [start, end] = left.back();
+    left.pop_back();
+    const auto pages = static_cast<size_t>(end - start) / kPageBytes;
+    const int error = probes < kMostProbes
+                          ? ProbeRegistered(start, pages * kPageBytes)
+                          : EAGAIN;
+    if (error == EINVAL) continue;
+    if (error == ENOENT && pages > 1) {
+      char* const middle = start + pages / 2 * kPageBytes;
+      left.emplace_back(middle, end);
+      left.emplace_back(start, middle);
+    } else if (!found.empty() && found.back().second == start) {
+      found.back().second = end;
+    } else {
+      found.emplace_back(start, end);
+    }
   }
-  return true;
+  return found;
 }
 
 // Not fenced by the events that are read: it neither brings nor takes a page.

@@ -25,6 +25,7 @@
 
 #include "client/pager/mover.h"
 #include "client/pager/uffd_space.h"
+#include "client/pager/vacated.h"
 #include "common/mutex.h"
 #include "common/units.h"
 
@@ -58,9 +59,10 @@ class UffdProcess final : public UffdSpace {
   // Missing pages of the range become faults, and writes to pages that are
   // protected.
   absl::Status RegisterAll(char* at, size_t bytes);
-  // Whether all of the range is mapped and registered. Registering says nothing
-  // of holes. False, too, where two mappings meet.
-  bool IsRegistered(char* at, size_t bytes);
+  // What of the range is not registered, as nothing was mapped there when it
+  // was, or not all of it if it is much: then the rest counts as such. Changes
+  // that are unread make it all of it.
+  std::vector<AddressRange> NotRegistered(char* at, size_t bytes);
   // The first write to each present page becomes a fault, until Unprotect,
   // which lets who waits go on. False: not all of it, at the moment.
   bool Protect(char* at, size_t bytes);
@@ -100,6 +102,8 @@ class UffdProcess final : public UffdSpace {
   bool IsGone() override { return !IsAlive(); }
 
  private:
+  // EINVAL if all of it is one registered mapping, else ENOENT or EAGAIN.
+  int ProbeRegistered(char* at, size_t bytes);
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }
   // Whether it ends within a second: what cannot be read of it is no wonder
   // then.

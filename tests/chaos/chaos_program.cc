@@ -1,5 +1,6 @@
 #include "tests/chaos/chaos_program.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ constexpr std::chrono::minutes kPatience{4};
 // A thread forks at one of so many visits of a stripe.
 constexpr uint64_t kVisitsAFork = 64;
 constexpr int kStepsOfAChild = 200;
+constexpr uint64_t kChildrenAnExec = 8;
 // More than a server is ever away, and less than kPatience.
 constexpr unsigned kChildSeconds = 120;
 
@@ -74,30 +76,32 @@ uint64_t PickSeed() {
   return seed;
 }
 
-// Parts of 4096. One more kind of step is one more line here, and a function of
+// Parts of 4112. One more kind of step is one more line here, and a function of
 // Stripe's that keeps the model: afterwards every page of it is still what
 // Check expects.
 const std::vector<Program::Kind>& Program::Kinds() {
   static const std::vector<Kind> kinds = {
-      {"write", 1792, true,
+      {"write", 1792, Where::kAll,
        [](Random* r, Stripe* s) { s->Write(AnyPage(r), (*r)() | 1); }},
-      {"read", 1791, true, [](Random* r, Stripe* s) { s->Check(AnyPage(r)); }},
-      {"discard", 64, true,
+      {"read", 1791, Where::kAll,
+       [](Random* r, Stripe* s) { s->Check(AnyPage(r)); }},
+      {"discard", 64, Where::kAll,
        [](Random* r, Stripe* s) { Discard(r, s, MADV_DONTNEED); }},
-      {"free", 64, true,
+      {"free", 64, Where::kAll,
        [](Random* r, Stripe* s) { Discard(r, s, MADV_FREE); }},
-      {"protect", 64, true, Protect},
-      {"lock", 64, true,
+      {"protect", 64, Where::kAll, Protect},
+      {"lock", 64, Where::kAll,
        [](Random*, Stripe* s) { s->SetLocked(!s->locked()); }},
-      {"advise huge", 64, true,
+      {"advise huge", 64, Where::kAll,
        [](Random* r, Stripe* s) { s->AdviseHuge((*r)() % 2 == 0); }},
-      {"move", 64, true, [](Random*, Stripe* s) { s->Move(); }},
-      {"prefetch", 32, false, Give<&Stripe::Prefetch>},
-      {"cold", 32, false, Give<&Stripe::Cold>},
-      {"pin", 32, false, Give<&Stripe::Pin>},
-      {"discard by hint", 32, false, Give<&Stripe::DiscardByHint>},
-      {"replace", 1, true,
+      {"move", 64, Where::kAll, [](Random*, Stripe* s) { s->Move(); }},
+      {"prefetch", 32, Where::kHints, Give<&Stripe::Prefetch>},
+      {"cold", 32, Where::kHints, Give<&Stripe::Cold>},
+      {"pin", 32, Where::kHints, Give<&Stripe::Pin>},
+      {"discard by hint", 32, Where::kHints, Give<&Stripe::DiscardByHint>},
+      {"replace", 1, Where::kAll,
        [](Random* r, Stripe* s) { s->Replace(AnyPage(r)); }},
+      {"renew", 16, Where::kPlain, [](Random*, Stripe* s) { s->Renew(); }},
   };
   return kinds;
 }
@@ -134,6 +138,12 @@ void Program::Start() {
   watchdog_ = std::thread([this] { Watch(); });
 }
 
+bool Program::IsFor(Where where) const {
+  if (where == Where::kAll) return true;
+  if (where == Where::kPlain) return memory_.is_plain();
+  return !is_child_ && !memory_.is_plain();
+}
+
 void Program::Step(Thread* thread, Stripe* stripe) {
   int total = 0;
   for (const Kind& kind : Kinds()) total += kind.weight;
@@ -141,7 +151,7 @@ void Program::Step(Thread* thread, Stripe* stripe) {
   for (const Kind& kind : Kinds()) {
     pick -= kind.weight;
     if (pick >= 0) continue;
-    if (is_child_ && !kind.in_child) break;
+    if (!IsFor(kind.where)) break;
     thread->doing = kind.name;
     kind.run(&thread->random, stripe);
     break;
@@ -153,7 +163,8 @@ void Program::Fork(Thread* thread) {
   thread->doing = "waiting for its child";
   AwaitChild(thread);
   thread->doing = "fork";
-  const pid_t child = memory_.Fork();
+  thread->unclear = false;
+  const pid_t child = memory_.Fork(&thread->unclear);
   if (child == 0) BeChild(thread);
   if (child < 0) {
     std::perror("fork");
@@ -170,13 +181,16 @@ void Program::BeChild(Thread* thread) {
   alarm(kChildSeconds);
   is_child_ = true;
   thread->random.seed(thread->random() + 1);
-  for (Stripe& stripe : thread->stripes) stripe.ForgetLock();
+  for (Stripe& stripe : thread->stripes) stripe.BeInherited(thread->unclear);
   for (int i = 0; i < kStepsOfAChild;) {
     Stripe& stripe = thread->stripes[thread->random() % kStripes];
     for (int k = 0; k < 16; ++k, ++i) {
       if (!stripe.gone()) Step(thread, &stripe);
     }
     if (!stripe.gone()) stripe.CheckAll();
+  }
+  if (thread->random() % kChildrenAnExec == 0) {
+    memory_.Exec(thread->random());
   }
   _exit(0);
 }
@@ -188,7 +202,9 @@ void Program::AwaitChild(Thread* thread) {
   do {
     ended = waitpid(thread->child, &status, 0);
   } while (ended < 0 && errno == EINTR);
-  if (ended != thread->child || status != 0) {
+  if (ended == thread->child && thread->unclear && status == SIGKILL) {
+    ++counts_.unclear;
+  } else if (ended != thread->child || status != 0) {
     std::fprintf(stderr, "wrong: a child ended with status %#x\n", status);
     ++counts_.wrong;
   }
@@ -253,7 +269,9 @@ void Print(const Counts& counts) {
   print("writes", counts.writes);
   print("moves", counts.moves);
   print("forks", counts.forks);
+  print("execs", counts.execs);
   print("SIGBUS", counts.sigbus);
+  print("unclear", counts.unclear);
   std::printf("%s wrong\n", std::to_string(counts.wrong).c_str());
 }
 

@@ -72,20 +72,24 @@ class Program {
     std::thread thread;
     std::mt19937_64 random;
     std::vector<Stripe> stripes;
-    pid_t child = 0;  // 0: none.
+    pid_t child = 0;       // 0: none.
+    bool unclear = false;  // What it has.
     std::atomic<const char*> doing{"nothing yet"};
     std::atomic<bool> done{false};
   };
+  // Hints are the parent's, and of a region.
+  enum class Where { kAll, kHints, kPlain };
   // A kind of step, and how often of all weights together it is done.
   struct Kind {
     const char* name;
     int weight;
-    bool in_child;  // Not hints: they are the parent's.
+    Where where;
     void (*run)(std::mt19937_64* random, Stripe* stripe);
   };
   static const std::vector<Kind>& Kinds();
 
   void Run(Thread* thread);
+  bool IsFor(Where where) const;
   void Step(Thread* thread, Stripe* stripe);
   // Forks, and looks at the child before the next one.
   void Fork(Thread* thread);

@@ -14,19 +14,15 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 
 #include "client/runtime/farswap.h"
 #include "tests/chaos/chaos_program.h"
 #include "tests/chaos/far_memory.h"
-#include "tests/chaos/pool_damage.h"
-#include "tests/client/remote/server_process.h"
+#include "tests/chaos/server_trouble.h"
 #include "tests/client/runtime/privilege.h"
 
 namespace farswap::chaos {
 namespace {
-
-using std::chrono::milliseconds;
 
 // So long that no fault's passes: what is SIGBUS is lost.
 constexpr uint64_t kDeadlineMs = 30 * 60 * 1000;
@@ -55,7 +51,7 @@ class ApiMemory final : public FarMemory {
   bool Discard(uint64_t offset, uint64_t bytes) override {
     return farswap_region_discard(region_, offset, bytes) == 0;
   }
-  pid_t Fork() override { return fork(); }
+  pid_t Fork(bool*) override { return fork(); }
 
  private:
   farswap_region* const region_;
@@ -73,28 +69,15 @@ class ChaosServerTest : public testing::Test {
   // Runs the program and, on this thread, what is done to the server: that
   // ends with the thread that started it.
   void RunRound(bool lossy, uint64_t seed);
-  void Disturb(bool lossy);
-  void Delay();
-  void Restart(bool lossy);
-  void StartAgain(bool lossy);
-
-  int Any(int n) { return static_cast<int>(random_() % n); }
-  void Sleep(int most_ms) {
-    std::this_thread::sleep_for(milliseconds(Any(most_ms)));
-  }
+  void Disturb();
 
   uint64_t seed_ = 0;
   std::mt19937_64 random_;
-  std::unique_ptr<remote::ServerProcess> server_;
-  std::unique_ptr<PoolDamage> pool_;
+  std::unique_ptr<ServerTrouble> trouble_;
   farswap_client* client_ = nullptr;
   farswap_group* group_ = nullptr;
   farswap_region* region_ = nullptr;
   SharedCounts counts_;
-  int delays_ = 0;
-  int kills_ = 0;
-  int ends_ = 0;
-  int losses_ = 0;
 };
 
 void ChaosServerTest::SetUp() {
@@ -104,17 +87,12 @@ void ChaosServerTest::SetUp() {
   seed_ = PickSeed();
   RecordProperty("seed", std::to_string(seed_));
   random_.seed(seed_ + Program::kThreads);
-  const bool unix_socket = seed_ % 2 != 0;
-  server_ = std::make_unique<remote::ServerProcess>(unix_socket, kCapacity);
-  ASSERT_TRUE(server_->Start());
-  pool_ = std::make_unique<PoolDamage>(server_->pool());
-  OpenClient();
 }
 
 void ChaosServerTest::OpenClient() {
   farswap_client_options options;
   farswap_client_options_init(&options, sizeof(options));
-  options.servers = server_->address().c_str();
+  options.servers = trouble_->address().c_str();
   options.fault_deadline_ms = kDeadlineMs;
   options.staging_bytes = 8 << 20;
   ASSERT_EQ(farswap_client_open(&options, &client_), 0) << farswap_last_error();
@@ -148,59 +126,10 @@ void ChaosServerTest::TearDown() {
   EXPECT_EQ(farswap_client_close(client_), 0) << farswap_last_error();
 }
 
-void ChaosServerTest::Delay() {
-  server_->Stop();
-  // Mostly short; sometimes as long as what the server takes for a machine
-  // that stood still.
-  Sleep(Any(8) == 0 ? 3000 : 400);
-  server_->Continue();
-  ++delays_;
-}
-
-void ChaosServerTest::Restart(bool lossy) {
-  if (Any(4) == 0) {
-    ++ends_;
-    EXPECT_TRUE(server_->Terminate());
-    return StartAgain(lossy);
-  }
-  ++kills_;
-  server_->Kill();
-  StartAgain(lossy);
-}
-
-void ChaosServerTest::StartAgain(bool lossy) {
-  const char* const pool = lossy ? pool_->Lose(&random_) : "kept";
-  Sleep(300);
-  ASSERT_TRUE(server_->Start());
-  if (lossy) {
-    ++losses_;
-    std::printf("the pool is %s: the server %s\n", pool,
-                server_->Continues() ? "continues" : "begins anew");
-  } else {
-    EXPECT_TRUE(server_->Continues());
-  }
-}
-
-void ChaosServerTest::Disturb(bool lossy) {
-  switch (Any(8)) {
-    case 0:
-    case 1:
-      return Delay();
-    case 2:
-      // So that what is lost is not all in use.
-      farswap_region_cold(region_, 0, Program::kBytes);
-      return;
-    case 3:
-      if (lossy) return pool_->Save();
-      return Restart(lossy);
-    case 4:
-    case 5:
-      if (lossy) return pool_->FlipBytes(&random_);
-      return Restart(lossy);
-    default:
-      // Not too often: what is lost must first have been written again.
-      if (!lossy || Any(2) == 0) Restart(lossy);
-  }
+void ChaosServerTest::Disturb() {
+  if (random_() % 8 != 0) return trouble_->Make();
+  // So that what is lost is not all in use.
+  farswap_region_cold(region_, 0, Program::kBytes);
 }
 
 void ChaosServerTest::RunRound(bool lossy, uint64_t seed) {
@@ -210,29 +139,30 @@ void ChaosServerTest::RunRound(bool lossy, uint64_t seed) {
   Program program(&memory, seed, lossy, MayFork(), counts_.get());
   program.Start();
   while (std::chrono::steady_clock::now() < until && !HasFailure()) {
-    Sleep(500);
-    Disturb(lossy);
+    trouble_->SleepAtMost(500);
+    Disturb();
   }
   // Once for certain, and then every page is read.
   farswap_region_cold(region_, 0, Program::kBytes);
-  ++kills_;
-  server_->Kill();
-  StartAgain(lossy);
+  trouble_->Kill();
   program.Stop();
   EXPECT_EQ(counts_->wrong, 0u);
   EXPECT_EQ(farswap_region_destroy(region_), 0) << farswap_last_error();
 }
 
 void ChaosServerTest::Run(bool lossy) {
+  trouble_ = std::make_unique<ServerTrouble>(seed_, kCapacity, lossy);
+  ASSERT_TRUE(trouble_->Start());
+  ASSERT_NO_FATAL_FAILURE(OpenClient());
   for (int round = 0; round < Rounds() && !HasFailure(); ++round) {
     RunRound(lossy, seed_ + round * 1000);
   }
   Print(*counts_);
   const farswap_stats stats = Stats();
+  trouble_->Print();
   std::printf(
-      "%d delays, %d kills, %d ends, %d pools lost; %llu faults, %llu MiB "
-      "in, %llu MiB out, %llu retries, %llu checksum errors, %llu pages lost\n",
-      delays_, kills_, ends_, losses_,
+      "%llu faults, %llu MiB in, %llu MiB out, %llu retries, %llu checksum "
+      "errors, %llu pages lost\n",
       static_cast<unsigned long long>(stats.faults),
       static_cast<unsigned long long>(stats.swpin_bytes >> 20),
       static_cast<unsigned long long>(stats.swpout_bytes >> 20),

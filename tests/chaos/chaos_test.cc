@@ -45,7 +45,7 @@ class PagerMemory final : public chaos::FarMemory {
   }
 
   // As runtime/fork_handlers.h does it.
-  pid_t Fork() override {
+  pid_t Fork(bool*) override {
     const std::lock_guard one_at_a_time(forking_);
     return ForkPager(&pager_);
   }

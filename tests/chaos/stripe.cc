@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <shared_mutex>
 
 #include "tests/chaos/guarded.h"
 #include "tests/client/pager/stamped_page.h"
@@ -93,8 +94,9 @@ void Stripe::Write(uint64_t p, uint64_t stamp) {
 }
 
 void Stripe::Lost(uint64_t p) {
-  ++counts_.sigbus;
-  if (lossy_) Discard(p, 1, MADV_DONTNEED);
+  const bool said = ++(unclear_ ? counts_.unclear : counts_.sigbus) > kSaid;
+  if (lossy_) return Discard(p, 1, MADV_DONTNEED);
+  if (!said) SayWrong(p);
 }
 
 void Stripe::Forget(uint64_t p) {
@@ -119,6 +121,7 @@ void Stripe::Discard(uint64_t p, uint64_t count, int advice) {
 
 void Stripe::Replace(uint64_t kept) {
   if (locked_ || read_only_) return;
+  const std::shared_lock changing(memory_.changing());
   char* const from = PageAt(kept);
   const size_t bytes = (kPages - kept) * kPageBytes;
   if (munmap(from, bytes) != 0) CallFailed("munmap");
@@ -132,11 +135,24 @@ void Stripe::Replace(uint64_t kept) {
     return;
   }
   if (own != MAP_FAILED) munmap(own, bytes);
+  if (memory_.is_plain()) munmap(at_, kept * kPageBytes);
   at_ = nullptr;
+}
+
+void Stripe::Renew() {
+  if (locked_ || read_only_) return;
+  const std::shared_lock changing(memory_.changing());
+  if (munmap(at_, kBytes) != 0) CallFailed("munmap");
+  void* const at = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  at_ = at == MAP_FAILED ? nullptr : static_cast<char*>(at);
+  for (uint64_t p = 0; p < kPages; ++p) Forget(p);
+  kept_ = kPages;
 }
 
 void Stripe::Move() {
   if (locked_ || kept_ < kPages) return;  // It is several mappings.
+  const std::shared_lock changing(memory_.changing());
   void* const room =
       mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (room == MAP_FAILED) return;
@@ -196,7 +212,8 @@ void Stripe::DiscardByHint(uint64_t p, uint64_t count) {
 }
 
 void Stripe::Leave() {
-  if (kept_ < kPages) munmap(PageAt(kept_), (kPages - kept_) * kPageBytes);
+  const uint64_t kept = memory_.is_plain() ? 0 : kept_;
+  if (kept < kPages) munmap(PageAt(kept), (kPages - kept) * kPageBytes);
   at_ = nullptr;
 }
 

@@ -19,8 +19,10 @@ struct Counts {
   std::atomic<uint64_t> writes{0};
   std::atomic<uint64_t> moves{0};
   std::atomic<uint64_t> forks{0};
+  std::atomic<uint64_t> execs{0};
   std::atomic<uint64_t> sigbus{0};
-  std::atomic<uint64_t> wrong{0};  // Bytes, or answers of the kernel.
+  std::atomic<uint64_t> unclear{0};  // Those after a fork that was.
+  std::atomic<uint64_t> wrong{0};    // Bytes, or answers of the kernel.
 };
 
 // What a page may read as.
@@ -55,6 +57,8 @@ class Stripe {
   // Unmaps all but the first `kept` pages, and goes on with memory of the
   // program's own behind them.
   void Replace(uint64_t kept);
+  // Unmaps all, and goes on with new memory, wherever it is. Plain memory only.
+  void Renew();
   // To where the kernel likes, which is likely where others have just left.
   void Move();
   void SetReadOnly(bool read_only);
@@ -72,9 +76,14 @@ class Stripe {
   void DiscardByHint(uint64_t p, uint64_t count);
 
   bool locked() const { return locked_; }
-  // After a fork, in the child: locks are not inherited.
-  void ForgetLock() { locked_ = false; }
-  // What is the program's own goes; the region has the rest.
+  // After a fork, in the child: locks are not inherited. `unclear`: as
+  // FarMemory::Fork.
+  void BeInherited(bool unclear) {
+    locked_ = false;
+    unclear_ = unclear;
+    lossy_ |= unclear;
+  }
+  // What is the program's own goes; a region has the rest.
   void Leave();
 
  private:
@@ -89,7 +98,8 @@ class Stripe {
 
   FarMemory& memory_;
   const uint64_t offset_;
-  const bool lossy_;
+  bool lossy_;
+  bool unclear_ = false;
   Counts& counts_;
   char* at_;  // Null: gone.
   std::array<Expected, kPages> pages_;

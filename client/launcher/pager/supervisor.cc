@@ -42,7 +42,7 @@ constexpr uint64_t kLeastBytes = kMiB;
 constexpr uint64_t kBesideStopped = 16 * kMiB;
 // From so much over the limit on those that grow wait; at a quarter of it they
 // go on.
-constexpr uint64_t kBrakeBytes = 8 * kMiB;
+constexpr uint64_t kBrakeBytes = 4 * kMiB;
 // If nothing can be taken out for so long, the limit is not held.
 constexpr std::chrono::seconds kLongestBrake{60};
 // The limit of what is far is changed in steps.

@@ -52,16 +52,31 @@ bool ReadLine(std::string_view line, MapRange* range) {
   const size_t dash = addresses.find('-');
   if (dash == std::string_view::npos || perms.size() < 4) return false;
   *range = {Hex(addresses.substr(0, dash)), Hex(addresses.substr(dash + 1))};
-  const bool heap = name == kHeap;
   if (perms[3] != 'p' || inode != "0") return false;
-  if (!name.empty() && !heap && name.substr(0, kNamed.size()) != kNamed) {
-    return false;
-  }
-  return heap || range->end - range->start >= MemoryMap::kLeastBytes;
+  return name.empty() || name == kHeap ||
+         name.substr(0, kNamed.size()) == kNamed;
 }
 
 bool Overlap(const MapRange& a, const MapRange& b) {
   return a.start < b.end && b.start < a.end;
+}
+
+// Those that touch, as one, if they are large enough together: to the program
+// they may be one mapping, of which it has locked or protected a part for a
+// while, and if a part were not far, it could not move it (mremap).
+std::vector<MapRange> Joined(const std::vector<MapRange>& ranges) {
+  std::vector<MapRange> joined;
+  for (const MapRange& range : ranges) {
+    if (!joined.empty() && joined.back().end == range.start) {
+      joined.back().end = range.end;
+    } else {
+      joined.push_back(range);
+    }
+  }
+  std::erase_if(joined, [](const MapRange& range) {
+    return range.end - range.start < MemoryMap::kLeastBytes;
+  });
+  return joined;
 }
 
 }  // namespace
@@ -128,6 +143,7 @@ bool MemoryMap::Refresh() {
   FindThreads();
   far_.clear();
   threads_.clear();
+  std::vector<MapRange> ranges;
   std::vector<uint64_t> kept;
   for (const MapRange& range : AnonymousRanges(text_)) {
     if (Overlap(range, own_)) continue;
@@ -137,8 +153,9 @@ bool MemoryMap::Refresh() {
       thread = true;
       kept.push_back(block);
     }
-    (thread ? threads_ : far_).push_back(range);
+    (thread ? threads_ : ranges).push_back(range);
   }
+  far_ = Joined(ranges);
   blocks_ = std::move(kept);
   return true;
 }

@@ -36,8 +36,8 @@ std::vector<MapRange> AnonymousRanges(std::string_view maps);
 
 class MemoryMap {
  public:
-  // Mappings smaller than this are left alone, but for the heap: what they
-  // hold together is little, and each costs the kernel something.
+  // Smaller mappings are left alone, unless they touch others: what they hold
+  // together is little, and each costs the kernel something.
   static constexpr uint64_t kLeastBytes = uint64_t{64} << 10;
 
   // `thread`: any of the process. `own`: the preload library's.
@@ -48,7 +48,7 @@ class MemoryMap {
   uint64_t ResidentBytes() const;
   // Reads the map anew. False: the process is gone.
   bool Refresh();
-  // As of the last Refresh.
+  // As of the last Refresh; those that touch are one.
   const std::vector<MapRange>& far() const { return far_; }
   // Ranges that hold a thread's control block, or did.
   const std::vector<MapRange>& threads() const { return threads_; }

@@ -48,7 +48,8 @@ void ForkShares::Serve(ProcessMm* mm, const Fault& fault, SteadyTime read_at) {
       // Before: they may be found at once.
       shared_.promised_pages.fetch_add(shared);
       done = uffd.Unprotect(range.start, range.pages() * kPageBytes);
-      if (!done) (void)shared_.TakePromised(shared);
+      // What was found meanwhile is paid for by it.
+      if (!done) shared = shared_.TakePromised(shared);
     }
   }
   if (done) {

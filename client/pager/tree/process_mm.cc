@@ -69,16 +69,19 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   const auto bytes = static_cast<uint64_t>(end - start);
   // Of what was there before nothing is to be told any more.
   if (!uffd_.Settled(start, bytes)) return false;
-  // What was unmapped since the text would be a hole in it, and of what is
-  // mapped there next nobody would be told.
-  if (!uffd_.RegisterAll(start, bytes).ok() ||
-      !uffd_.IsRegistered(start, bytes)) {
-    return false;
-  }
+  if (!uffd_.RegisterAll(start, bytes).ok()) return false;
+  // What was unmapped since the text is a hole in it, and of what is mapped
+  // there next nobody would be told.
+  const std::vector<AddressRange> holes = uffd_.NotRegistered(start, bytes);
   // A fork that began before has copied it as it was: the next time.
   if (!uffd_.Settled(start, bytes)) return false;
-  // What happens from here on is applied after this, and finds the piece.
-  AddPiece(start, end);
+  // What happens from here on is applied after this, and finds the pieces.
+  char* at = start;
+  for (const auto& [from, to] : holes) {
+    if (at < from) AddPiece(at, from);
+    at = to;
+  }
+  if (at < end) AddPiece(at, end);
   return true;
 }
 

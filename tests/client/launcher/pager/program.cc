@@ -324,13 +324,29 @@ int Direct(size_t mib) {
 
 int Main(int argc, char** argv) {
   const std::map<std::string, std::function<int(size_t)>> all = {
-      {"touch", Touch},       {"grow", Grow},          {"fork", Fork},
-      {"rawclone", RawClone}, {"orphan", Orphan},      {"closeall", CloseAll},
-      {"setids", SetIds},     {"nohuge", NoHugePages}, {"huge", HugePages},
-      {"pieces", Pieces},     {"stop", Stop},          {"protect", Protect},
-      {"lock", Lock},         {"discard", Discard},    {"threads", Threads},
-      {"mainends", MainEnds}, {"exec", Exec},          {"direct", Direct},
+      {"touch", Touch},
+      {"grow", Grow},
+      {"fork", Fork},
+      {"rawclone", RawClone},
+      {"orphan", Orphan},
+      {"closeall", CloseAll},
+      {"setids", SetIds},
+      {"nohuge", NoHugePages},
+      {"huge", HugePages},
+      {"pieces", Pieces},
+      {"stop", Stop},
+      {"protect", Protect},
+      {"lock", Lock},
+      {"discard", Discard},
+      {"threads", Threads},
+      {"mainends", MainEnds},
+      {"exec", Exec},
+      {"direct", Direct},
       {"watch", Watch},
+      {"uring", [](size_t mib) { return Uring(mib, 0, false); }},
+      {"uringdirect", [](size_t mib) { return Uring(mib, O_DIRECT, false); }},
+      {"uringpoll", [](size_t mib) { return Uring(mib, 0, true); }},
+      {"uringfixed", UringFixed},
   };
   if (argc != 3 || all.count(argv[1]) == 0) return kCannot;
   return all.at(argv[1])(std::strtoul(argv[2], nullptr, 10));

@@ -35,6 +35,7 @@ class Memory {
   bool IsRight(uint64_t pass, size_t first, size_t end) const;
 
   uint64_t* data() { return data_; }
+  const uint64_t* data() const { return data_; }
   size_t words() const { return words_; }
   size_t bytes() const { return words_ * sizeof(uint64_t); }
 
@@ -42,6 +43,12 @@ class Memory {
   uint64_t* data_;
   size_t words_;
 };
+
+// Writes half of the memory to a file by io_uring, and reads the other half
+// from it. `flags`: of the file; `polled`: a thread of the kernel's submits.
+int Uring(size_t mib, int flags, bool polled);
+// The same by a few registered buffers, which the kernel pins.
+int UringFixed(size_t mib);
 
 // What becomes of a child: its exit status, or kCannot.
 int StatusOf(int pid);

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <fstream>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -45,6 +46,24 @@ INSTANTIATE_TEST_SUITE_P(All, ProgramTest,
                                          "huge", "nohuge", "closeall", "setids",
                                          "protect", "lock", "mainends", "exec",
                                          "direct", "orphan"),
+                         [](const auto& info) {
+                           return std::string(info.param);
+                         });
+
+class UringTest : public SupervisorTest,
+                  public testing::WithParamInterface<const char*> {};
+
+TEST_P(UringTest, EveryByteIsRight) {
+  int disabled = 0;
+  std::ifstream("/proc/sys/kernel/io_uring_disabled") >> disabled;
+  if (disabled == 2) GTEST_SKIP() << "NOT TESTED: io_uring is disabled";
+  EXPECT_EQ(Run(GetParam(), kMuch), kRight);
+  ExpectFar();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, UringTest,
+                         testing::Values("uring", "uringdirect", "uringpoll",
+                                         "uringfixed"),
                          [](const auto& info) {
                            return std::string(info.param);
                          });

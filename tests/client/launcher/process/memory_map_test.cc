@@ -22,19 +22,23 @@ bool Has(const std::vector<MapRange>& ranges, const void* at) {
   });
 }
 
-void* Map(int flags) {
-  return mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS,
-              -1, 0);
+// A mapping with shared memory on both sides, so that it stays by itself.
+char* Map(int flags, size_t bytes = kBytes) {
+  auto* const at = static_cast<char*>(
+      mmap(nullptr, 3 * kBytes, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  return static_cast<char*>(mmap(at + kBytes, bytes, PROT_READ | PROT_WRITE,
+                                 flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 }
 
-TEST(AnonymousRangesTest, PrivateAnonymousMemoryOfSomeSize) {
+void Unmap(char* at) { munmap(at - kBytes, 3 * kBytes); }
+
+TEST(AnonymousRangesTest, PrivateAnonymousMemory) {
   const auto ranges = AnonymousRanges(
       "10000-20000 rw-p 00000000 00:00 0 \n"
       "20000-40000 ---p 00000000 00:00 0 \n"
       "50000-51000 rw-p 00000000 00:00 0                          [heap]\n"
       "60000-80000 rw-p 00000000 00:00 0                  [anon: arena]\n"
-      // Too small; a file's; shared; the kernel's own.
-      "90000-91000 rw-p 00000000 00:00 0 \n"
+      // A file's; shared; the kernel's own.
       "a0000-c0000 rw-p 00000000 fe:01 17                  /usr/bin/name\n"
       "d0000-f0000 rw-s 00000000 00:00 0 \n"
       "100000-120000 rw-p 00000000 00:00 0                 [stack]\n");
@@ -50,37 +54,61 @@ TEST(AnonymousRangesTest, WhatIsNoMapHasNone) {
 }
 
 TEST(MemoryMapTest, OwnMemoryAndSharedMemoryAreNotFar) {
-  void* const far = Map(MAP_PRIVATE);
-  void* const shared = Map(MAP_SHARED);
-  // Not merged with the other.
-  void* const own = mmap(nullptr, kBytes, PROT_READ,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char* const far = Map(MAP_PRIVATE);
+  char* const shared = Map(MAP_SHARED);
+  char* const own = Map(MAP_PRIVATE);
   const auto at = reinterpret_cast<uint64_t>(own);
   MemoryMap map(getpid(), {at, at + kBytes});
   ASSERT_TRUE(map.Refresh());
   EXPECT_TRUE(Has(map.far(), far));
   EXPECT_FALSE(Has(map.far(), shared));
   EXPECT_FALSE(Has(map.far(), own));
-  for (void* const memory : {far, shared, own}) munmap(memory, kBytes);
+  for (char* const memory : {far, shared, own}) Unmap(memory);
+}
+
+// To the program it is one mapping.
+TEST(MemoryMapTest, SmallPartsOfALargeMappingAreFar) {
+  char* const at = Map(MAP_PRIVATE);
+  ASSERT_EQ(mprotect(at + kBytes / 2, 4096, PROT_READ), 0);
+  MemoryMap map(getpid(), {0, 0});
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.far(), at));
+  EXPECT_TRUE(Has(map.far(), at + kBytes / 2));
+  EXPECT_TRUE(Has(map.far(), at + kBytes - 1));
+  Unmap(at);
+}
+
+TEST(MemoryMapTest, SmallMappingsAreLeftAlone) {
+  char* const small = Map(MAP_PRIVATE, 8192);
+  MemoryMap map(getpid(), {0, 0});
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_FALSE(Has(map.far(), small));
+  Unmap(small);
 }
 
 TEST(MemoryMapTest, WhatHoldsAThreadIsNotFarUntilItIsUnmapped) {
-  void* const stack = Map(MAP_PRIVATE);
+  char* const stack = Map(MAP_PRIVATE);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   ASSERT_EQ(pthread_attr_setstack(&attributes, stack, kBytes), 0);
-  std::promise<void> end;
+  struct Run {
+    std::promise<void> started;
+    std::promise<void> end;
+  } run;
   pthread_t thread;
-  const auto run = [](void* argument) -> void* {
-    static_cast<std::promise<void>*>(argument)->get_future().wait();
+  const auto body = [](void* argument) -> void* {
+    auto* const run = static_cast<Run*>(argument);
+    run->started.set_value();
+    run->end.get_future().wait();
     return nullptr;
   };
   MemoryMap map(getpid(), {0, 0});
-  ASSERT_EQ(pthread_create(&thread, &attributes, run, &end), 0);
+  ASSERT_EQ(pthread_create(&thread, &attributes, body, &run), 0);
+  run.started.get_future().wait();
   ASSERT_TRUE(map.Refresh());
   EXPECT_TRUE(Has(map.threads(), stack));
   EXPECT_FALSE(Has(map.far(), stack));
-  end.set_value();
+  run.end.set_value();
   pthread_join(thread, nullptr);
   // The next thread may have the same stack.
   ASSERT_TRUE(map.Refresh());
