@@ -14,7 +14,6 @@
 
 #include "client/launcher/process/priority.h"
 #include "client/launcher/process/socket_io.h"
-#include "client/launcher/run/memory.h"
 #include "common/log_raw.h"
 #include "common/units.h"
 
@@ -27,26 +26,9 @@ constexpr std::chrono::seconds kHelloWait{5};
 constexpr milliseconds kDeafness{100};
 // For who was killed.
 constexpr std::chrono::seconds kEndWait{5};
-constexpr uint64_t kMiB = uint64_t{1} << 20;
-// How fast a tree may grow, at most, on two processors: first touches of 2 MiB
-// pages.
-constexpr uint64_t kBytesPerMs = uint64_t{4} << 20;
-constexpr milliseconds kLongestTick{50};
-constexpr milliseconds kShortestTick{2};
 // Of a time spent looking, how many times that is not: with very many processes
 // it goes before what it is for.
 constexpr int kRest = 3;
-// A process below this is not worth making far.
-constexpr uint64_t kLeastBytes = kMiB;
-// What those have that go on while all the rest is a stopped process's.
-constexpr uint64_t kBesideStopped = 16 * kMiB;
-// From so much over the limit on those that grow wait; at a quarter of it they
-// go on.
-constexpr uint64_t kBrakeBytes = 4 * kMiB;
-// If nothing can be taken out for so long, the limit is not held.
-constexpr std::chrono::seconds kLongestBrake{60};
-// The limit of what is far is changed in steps.
-constexpr uint64_t kLimitStep = kMiB;
 
 std::chrono::steady_clock::time_point Now() {
   return std::chrono::steady_clock::now();
@@ -212,12 +194,11 @@ void Supervisor::Serve(Process* process, int events) {
 }
 
 void Supervisor::Remove(Process* process) {
-  if (process->mm() != nullptr) {
-    // Its mover has gone, and so has its memory; else it would read zeros.
-    (void)process->mm()->uffd().End("its mover has ended");
-    pager_->Remove(process->mm());
-  }
-  std::erase_if(processes_, [&](const auto& p) { return p.get() == process; });
+  const auto it =
+      std::find_if(processes_.begin(), processes_.end(),
+                   [&](const auto& p) { return p.get() == process; });
+  if (process->mm() != nullptr) removals_->Add(std::move(*it));
+  processes_.erase(it);
 }
 
 void Supervisor::RemoveUnreported(bool all) {
@@ -233,7 +214,7 @@ void Supervisor::RemoveUnreported(bool all) {
       }
     }
   }
-  for (const auto& mm : dead) pager_->Remove(mm);
+  for (const auto& mm : dead) removals_->Add(mm);
 }
 
 void Supervisor::EndAll() {
@@ -259,82 +240,6 @@ void Supervisor::AwaitChildren() {
     }
     std::this_thread::sleep_for(milliseconds(1));
   }
-}
-
-// --- how much they have ---
-
-void Supervisor::MakeFar() {
-  for (const auto& process : processes_) {
-    if (process->state() != Process::State::kLocal ||
-        process->ResidentBytes() < kLeastBytes) {
-      continue;
-    }
-    if (!process->AskForUffd(device_.get()).ok()) process->Kill();
-  }
-}
-
-uint64_t Supervisor::ShareLimit(const Process* becoming) {
-  uint64_t local = 0;
-  uint64_t stopped = 0;
-  for (const auto& process : processes_) {
-    if (process.get() == becoming) continue;
-    if (process->state() != Process::State::kFar) {
-      local += process->ResidentBytes();
-    } else {
-      stopped += process->StoppedBytes();
-    }
-  }
-  // What others have is not there for those that are far. What cannot be had of
-  // a process that is stopped leaves these something to go on with.
-  const uint64_t left = std::max(
-      {AlignDown(limit_ - std::min(limit_, local), kLimitStep), 8 * kMiB,
-       stopped == 0 ? 0 : AlignDown(stopped, kLimitStep) + kBesideStopped});
-  if (left != set_limit_) {
-    set_limit_ = left;
-    (void)pager_->SetLimit(left);
-  }
-  return local;
-}
-
-void Supervisor::Hold() {
-  const uint64_t used = pager_->usage_bytes();
-  const SteadyTime now = Now();
-  if (used > set_limit_ + kBrakeBytes) {
-    if (brake_.held() == 0) braked_until_ = now + kLongestBrake;
-    for (const auto& process : processes_) {
-      if (process->state() == Process::State::kFar && process->HasGrown()) {
-        brake_.Stop(process->pid());
-      }
-    }
-    if (now < braked_until_) return;
-    static LogLimiter limiter(1);
-    uint64_t suppressed = 0;
-    if (limiter.Allow(&suppressed)) {
-      LogRaw(LogLevel::kError,
-             "the limit is passed by %llu bytes, as nothing can be taken out",
-             static_cast<unsigned long long>(used - set_limit_));
-    }
-  } else if (used > set_limit_ + kBrakeBytes / 4 && now < braked_until_) {
-    return;
-  }
-  if (brake_.held() > 0) brake_.Release();
-}
-
-milliseconds Supervisor::Tick() {
-  ++ticks_;
-  const uint64_t used = ShareLimit(nullptr) + pager_->usage_bytes();
-  if (used > FarThreshold(limit_)) MakeFar();
-  const bool near = used + limit_ / 4 > limit_;
-  for (const auto& process : processes_) {
-    if (process->state() != Process::State::kFar) continue;
-    if (near || ticks_ % 8 == 0) process->Track();
-  }
-  Hold();
-  if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
-  const uint64_t threshold = FarThreshold(limit_);
-  if (used >= threshold) return near ? kShortestTick : 4 * kShortestTick;
-  const auto until = milliseconds((threshold - used) / kBytesPerMs);
-  return std::clamp(until, kShortestTick, kLongestTick);
 }
 
 bool Supervisor::IsOver() {
@@ -384,6 +289,10 @@ void Supervisor::Wait(milliseconds timeout) {
 
 bool Supervisor::Run(pager::TreePager* pager) {
   pager_ = pager;
+  removals_.emplace(pager);
+  if (const absl::Status status = removals_->Start(); !status.ok()) {
+    LogRaw(LogLevel::kWarning, "%s", std::string(status.message()).c_str());
+  }
   GoFirst(0);
   Control ready;
   ready.kind = Control::Kind::kReady;
@@ -404,6 +313,7 @@ bool Supervisor::Run(pager::TreePager* pager) {
   }
   while (!processes_.empty()) Remove(processes_.front().get());
   RemoveUnreported(/*all=*/true);
+  removals_.reset();
   return !orphaned_;
 }
 

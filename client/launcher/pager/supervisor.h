@@ -14,12 +14,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "client/launcher/pager/brake.h"
 #include "client/launcher/pager/process.h"
+#include "client/launcher/pager/removals.h"
 #include "client/launcher/pager_wire.h"
 #include "client/pager/own_fd.h"
 #include "client/pager/tree/tree_pager.h"
@@ -83,6 +85,7 @@ class Supervisor {
   const pager::OwnFd control_;
   const pager::OwnFd device_;
   pager::TreePager* pager_ = nullptr;
+  std::optional<Removals> removals_;  // While it runs.
   pager::OwnFd listening_;
   SteadyTime deaf_until_;   // Nobody is accepted before.
   pager::OwnFd next_uffd_;  // Of the process that is told next.
