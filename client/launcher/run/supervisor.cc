@@ -138,10 +138,15 @@ void Supervisor::OnSignal(const signalfd_siginfo& signal) {
     if (IsForCommand(signal))
       kill(command_, static_cast<int>(signal.ssi_signo));
   } else if (EndsUs(signal.ssi_signo)) {
-    // Nobody is to be waited for any more.
-    pager_.Send(kBye, Fd());
-    phase_ = Phase::kDone;
+    Hurry();
   }
+}
+
+// What is not the pager's by our end would end with us.
+void Supervisor::Hurry() {
+  hurried_ = true;
+  awaits_statistics_ = false;
+  if (phase_ == Phase::kFarewell && !pager_.sending()) phase_ = Phase::kDone;
 }
 
 void Supervisor::Reap() {
@@ -310,7 +315,7 @@ void Supervisor::SayGoodbye() {
   pager_.Send(kBye, Fd());
   WatchPager();
   // Who reads them next finds them written.
-  awaits_statistics_ = !options_.stats.empty() && !AnyLeft();
+  awaits_statistics_ = !hurried_ && !options_.stats.empty() && !AnyLeft();
   deadline_ =
       Clock::now() + (pager_.sending() ? kLeaveWithin : kStatisticsWithin);
   if (!pager_.sending() && !awaits_statistics_) phase_ = Phase::kDone;

@@ -48,6 +48,9 @@ class Supervisor {
   void Dispatch(const Poller::Event& event);
   void OnSignals();
   void OnSignal(const signalfd_siginfo& signal);
+  // The command has ended: nobody is to be waited for any more, but the pager
+  // until it has all processes.
+  void Hurry();
   void Reap();
   void OnCommandEnd();
   void LookAtMemory(Time now);
@@ -86,6 +89,7 @@ class Supervisor {
   bool failed_ = false;
   bool ready_ = false;
   bool pager_reaped_ = false;
+  bool hurried_ = false;
   bool awaits_statistics_ = false;
   Phase phase_ = Phase::kRunning;
   Time deadline_ = Time::max();

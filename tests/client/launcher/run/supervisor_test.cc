@@ -192,6 +192,26 @@ TEST_F(SupervisorTest, ADaemonKeepsAPagerOfItsOwn) {
   EXPECT_EQ(pager_.Find("all gone"), "all gone");
 }
 
+TEST_F(SupervisorTest, ASignalAfterTheCommandLeavesItsDaemonToThePager) {
+  TakeOrders();
+  Start({"--", "bash", "-c",
+         "(exec >&- 2>&-; exec sleep 1000) & echo $!; exit 4"});
+  const std::string daemon = out_.Next();
+  EXPECT_EQ(pager_.Find(kStarted), kStarted);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    kill(pid_, signal);
+    EXPECT_TRUE(WaitForSignal(pid_, signal));
+  }
+  Order("ready");
+  EXPECT_EQ(pager_.Next(), "listen");
+  EXPECT_NE(pager_.Find(daemon), "(nothing)");
+  EXPECT_EQ(pager_.Find("bye"), "bye");
+  EXPECT_EQ(WEXITSTATUS(Wait()), 4);
+  EXPECT_EQ(kill(std::atoi(daemon.c_str()), 0), 0);
+  kill(std::atoi(daemon.c_str()), SIGTERM);
+  EXPECT_EQ(pager_.Find("all gone"), "all gone");
+}
+
 TEST_F(SupervisorTest, ADaemonEndsWhereNoPagerCanBeHad) {
   TakeOrders();
   Start({"--", "bash", "-c", "sleep 1000 & echo $!"});
