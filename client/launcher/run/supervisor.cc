@@ -92,6 +92,7 @@ int Supervisor::Run(pid_t command, bool known_local) {
       if (phase_ != Phase::kDone) Dispatch(event);
     }
     if (status_.has_value() && phase_ == Phase::kRunning) OnCommandEnd();
+    StopWithCommand();
     LookAtMemory(Clock::now());
     LookForStrays(Clock::now());
     LookAtClock(Clock::now());
@@ -155,13 +156,21 @@ void Supervisor::Reap() {
     const pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL);
     if (pid <= 0) return;
     if (WIFSTOPPED(status)) {
-      if (pid == command_) StopLike(command_, WSTOPSIG(status));
+      if (pid == command_) stop_ = WSTOPSIG(status);
     } else if (pid == command_) {
       status_ = status;
+      stop_ = 0;
     } else if (pid == pager_.pid()) {
       pager_reaped_ = true;
     }
   }
+}
+
+void Supervisor::StopWithCommand() {
+  if (stop_ == 0) return;
+  // What is not of our group may wait for what only we can hand over.
+  if (pager_.fd() >= 0 && (!ready_ || pager_.sending())) return;
+  StopLike(command_, std::exchange(stop_, 0));
 }
 
 void Supervisor::LookAtMemory(Time now) {

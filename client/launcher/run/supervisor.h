@@ -52,6 +52,8 @@ class Supervisor {
   // until it has all processes.
   void Hurry();
   void Reap();
+  // If the command is stopped, once nobody needs us.
+  void StopWithCommand();
   void OnCommandEnd();
   void LookAtMemory(Time now);
   // Whether there is something to be done about it here.
@@ -86,6 +88,7 @@ class Supervisor {
   Strays strays_;
   pid_t command_ = 0;
   std::optional<int> status_;  // The command's.
+  int stop_ = 0;               // The signal that has stopped it; 0: none.
   bool failed_ = false;
   bool ready_ = false;
   bool pager_reaped_ = false;

@@ -24,10 +24,13 @@ constexpr char kStarted[] = "no SIGTERM mask";
 class SupervisorTest : public RunTest {
  protected:
   // Half of 64 MiB, and an eighth: 8 MiB is the threshold.
-  void StartGrowing() {
-    Start({"--local-memory=64M", "--", Tool("TEST_PROGRAM"), "grow",
-           std::to_string(40 << 20)});
+  // Returns the command.
+  pid_t StartGrowing() {
+    Start({"--local-memory=64M", "--", "sh", "-c",
+           "echo $$; exec " + Tool("TEST_PROGRAM") + " grow 40000000"});
+    const pid_t command = std::atoi(out_.Next().c_str());
     EXPECT_EQ(out_.Next(), "grown");
+    return command;
   }
 };
 
@@ -220,6 +223,43 @@ TEST_F(SupervisorTest, ADaemonEndsWhereNoPagerCanBeHad) {
   Order("fail");
   EXPECT_EQ(WEXITSTATUS(Wait()), 1);
   EXPECT_TRUE(WaitForEnd(daemon));
+}
+
+TEST_F(SupervisorTest, ItStopsWithTheCommandOnceThePagerHasTheProcesses) {
+  TakeOrders();
+  const pid_t command = StartGrowing();
+  EXPECT_EQ(pager_.Find(kStarted), kStarted);
+  kill(command, SIGTSTP);
+  EXPECT_EQ(WaitForState(command, 'T'), 'T');
+  EXPECT_TRUE(WaitForSignal(pid_, SIGCHLD));
+  Order("ready");
+  EXPECT_EQ(pager_.Next(), "listen");
+  EXPECT_EQ(pager_.Next(), "process " + std::to_string(command));
+  EXPECT_EQ(WaitForState(pid_, 'T'), 'T');
+  int status = 0;
+  ASSERT_EQ(waitpid(pid_, &status, WUNTRACED | WNOHANG), pid_);
+  ASSERT_TRUE(WIFSTOPPED(status));
+  EXPECT_EQ(WSTOPSIG(status), SIGTSTP);
+  kill(pid_, SIGCONT);
+  kill(command, SIGCONT);
+  CloseInput();
+  EXPECT_EQ(WEXITSTATUS(Wait()), 0);
+}
+
+// Else it would be stopped alone.
+TEST_F(SupervisorTest, ItDoesNotStopWithACommandThatGoesOnMeanwhile) {
+  TakeOrders();
+  const pid_t command = StartGrowing();
+  EXPECT_EQ(pager_.Find(kStarted), kStarted);
+  kill(command, SIGTSTP);
+  EXPECT_EQ(WaitForState(command, 'T'), 'T');
+  EXPECT_TRUE(WaitForSignal(pid_, SIGCHLD));
+  kill(command, SIGCONT);
+  EXPECT_EQ(WaitForState(command, 'S'), 'S');
+  Order("ready");
+  EXPECT_EQ(pager_.Find("process").rfind("process", 0), 0U);
+  CloseInput();
+  EXPECT_EQ(WEXITSTATUS(Wait()), 0);
 }
 
 TEST_F(SupervisorTest, ManyProcessesAreHandedOver) {
