@@ -1,6 +1,7 @@
 // When the pager is started, what it is given, and what its end means.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,7 +48,10 @@ TEST_F(SupervisorTest, NoPagerWhereMemoryIsPlenty) {
 TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
   Start({"--local-memory=64M", "--servers=unix:/s", "--fault-deadline=5s",
          "--metrics-listen=127.0.0.1:0", "--", "sh", "-c",
-         Tool("TEST_PROGRAM") + " grow 40000000; exit 3"});
+         "echo $$; sh -c 'echo $$; exec " + Tool("TEST_PROGRAM") +
+             " grow 40000000'; exit 3"});
+  const std::string shell = out_.Next();
+  const std::string grown = out_.Next();
   EXPECT_EQ(pager_.Next(),
             "start --local-memory=67108864 --fault-deadline=5s "
             "--servers=unix:/s --metrics-listen=127.0.0.1:0");
@@ -56,9 +60,8 @@ TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
   EXPECT_EQ(pager_.Next(), "no FARSWAP_RUN");
   EXPECT_EQ(pager_.Next(), "no SIGTERM mask");
   EXPECT_EQ(pager_.Next(), "listen");
-  // The shell and what grew.
-  EXPECT_EQ(pager_.Next().rfind("process ", 0), 0U);
-  EXPECT_EQ(pager_.Next().rfind("process ", 0), 0U);
+  EXPECT_EQ(pager_.Next(), "process " + shell);
+  EXPECT_EQ(pager_.Next(), "process " + grown);
   CloseInput();
   EXPECT_EQ(WEXITSTATUS(Wait()), 3);
   EXPECT_NE(pager_.Find("bye"), "(nothing)");
@@ -66,18 +69,21 @@ TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
 }
 
 TEST_F(SupervisorTest, WhoConnectsWhileThePagerIsNotReadyIsHandedOver) {
+  ASSERT_EQ(mkfifo(Path("go").c_str(), 0600), 0);
   TakeOrders();
   Start({"--local-memory=64M", "--", "bash", "-c",
-         Tool("TEST_PROGRAM") + " grow 40000000 <&0 & read line; "
-                                "(echo child $BASHPID; read line); echo done"});
+         Tool("TEST_PROGRAM") + " grow 40000000 <&0 & read line <" +
+             Path("go") + "; (echo child $BASHPID; read line); echo done"});
   EXPECT_EQ(out_.Next(), "grown");
   EXPECT_EQ(pager_.Find(kStarted), kStarted);
-  Order("ready");
-  EXPECT_EQ(pager_.Next(), "listen");
-  CloseInput();
+  std::ofstream(Path("go")) << "\n";
   const std::string child = out_.Next();
   ASSERT_EQ(child.rfind("child ", 0), 0U);
-  EXPECT_NE(pager_.Find(child.substr(6)), "(nothing)");
+  Order("ready");
+  EXPECT_EQ(pager_.Next(), "listen");
+  const std::string process = "process " + child.substr(6);
+  EXPECT_EQ(pager_.Find(process), process);
+  CloseInput();
   EXPECT_EQ(out_.Next(), "done");
   EXPECT_EQ(Wait(), 0);
   EXPECT_EQ(pager_.Find("bye"), "bye");
