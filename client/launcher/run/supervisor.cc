@@ -47,7 +47,7 @@ constexpr size_t kOtherDescriptors = 64;
 constexpr size_t kDescriptorsOfOne = 5;
 // How long new processes are waited for: a second.
 constexpr int kReportRounds = 100;
-constexpr int kReportRoundUs = 10000;
+constexpr milliseconds kReportRound{10};
 // How long ended processes are waited for: rounds of two milliseconds.
 constexpr int kEndRounds = 500;
 
@@ -316,10 +316,11 @@ void Supervisor::OnPagerEnd() {
 void Supervisor::SayGoodbye() {
   phase_ = Phase::kFarewell;
   // A daemon that is just being executed is not known to the pager, which
-  // would find that it has nothing left to do.
+  // would find that it has nothing left to do. Those that are held do not wait
+  // for that.
   for (int round = 0; round < kReportRounds; ++round) {
     if (!strays_.AnyIsYetToReport(PagerPid())) break;
-    usleep(kReportRoundUs);
+    if (!pager_.FlushFor(kReportRound)) break;
   }
   pager_.Send(kBye, Fd());
   WatchPager();
