@@ -29,7 +29,7 @@ namespace {
 
 // The last of the lines that the pager begins with.
 constexpr char kStarted[] = "no SIGTERM mask";
-constexpr uint64_t kMemory = uint64_t{2} << 20;
+constexpr uint64_t kMemory = uint64_t{4} << 20;
 constexpr int kRounds = 4000;
 constexpr int kRoundUs = 5000;
 
@@ -155,6 +155,14 @@ TEST_F(HeldProcessTest, WhatIsRegisteredIsNotRegisteredAgain) {
     EXPECT_TRUE(WaitForRegistered(held.pid, more.memory, true));
   }
   EXPECT_FALSE(IsRegistered(held.pid, held.memory));
+  EndAll(held.pid);
+}
+
+TEST_F(HeldProcessTest, WhatIsMappedWhereSomethingWasIsRegistered) {
+  const Place held = Hold("remap");
+  kill(held.pid, SIGUSR1);
+  NextPlace("remap");
+  EXPECT_TRUE(WaitForRegistered(held.pid, held.memory, true));
   EndAll(held.pid);
 }
 

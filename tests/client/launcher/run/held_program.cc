@@ -18,7 +18,8 @@
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kMemory = size_t{2} << 20;
+constexpr size_t kMemory = size_t{4} << 20;
+constexpr size_t kTouchedOfMemory = size_t{2} << 20;
 constexpr size_t kStack = size_t{1} << 20;
 constexpr size_t kTouchedOfStack = size_t{64} << 10;
 constexpr size_t kHeap = size_t{64} << 10;
@@ -47,9 +48,7 @@ char* Map(size_t bytes) {
 }
 
 char* Fill(size_t bytes) {
-  char* const at = Map(bytes);
-  std::memset(at, 1, bytes);
-  return at;
+  return static_cast<char*>(std::memset(Map(bytes), 1, bytes));
 }
 
 void AwaitSignal() {
@@ -66,13 +65,13 @@ void AwaitEnd() {
   }
 }
 
-void StartThread(void* (*run)(void*)) {
+pthread_t StartThread(void* (*run)(void*)) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstack(&attributes, stack, kStack);
   pthread_t thread;
   if (pthread_create(&thread, &attributes, run, nullptr) != 0) _exit(3);
-  pthread_join(thread, nullptr);
+  return thread;
 }
 
 void* DoNothing(void*) { return nullptr; }
@@ -83,16 +82,33 @@ void* TouchStack(void*) {
   return nullptr;
 }
 
+void* Unmap(void*) {
+  munmap(memory, kMemory);
+  return nullptr;
+}
+
+// While who unmaps it waits to tell of that.
+void MapAgain() {
+  unsigned char in_core[kMemory / kPage];
+  while (mincore(memory, kMemory, in_core) == 0) usleep(100);
+  if (mmap(memory, kMemory, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+           0) != memory) {
+    _exit(3);
+  }
+}
+
 void GetReady(bool late) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
   sigprocmask(SIG_BLOCK, &set, nullptr);
-  memory = Fill(late ? kLittle : kMemory);
+  memory = late ? Fill(kLittle) : Map(kMemory);
+  std::memset(memory, 1, kTouchedOfMemory);
   stack = Map(kStack);
   std::memset(stack + kStack - kTouchedOfStack, 1, kTouchedOfStack);
   // What libc needs for one it has then, and some of the heap.
-  StartThread(DoNothing);
+  pthread_join(StartThread(DoNothing), nullptr);
   void* const heap = std::malloc(kHeap);
   if (heap == nullptr) _exit(3);
   std::memset(heap, 1, kHeap);
@@ -104,7 +120,14 @@ void Act(const std::string& action, char* program) {
   if (action == "fork" && fork() == 0) _exit(0);
   if (action == "unmap") munmap(memory, kMemory);
   if (action == "exec") execl(program, program, "again", nullptr);
-  if (action == "thread") StartThread(TouchStack);
+  if (action == "thread") pthread_join(StartThread(TouchStack), nullptr);
+  if (action == "remap") {
+    StartThread(Unmap);
+    MapAgain();
+    Say("remap");
+    // More than it was, so that it is looked at.
+    std::memset(memory, 1, kMemory);
+  }
   if (action == "late") Fill(kLittle);
   while (action == "map") {
     memory = Map(kMemory);
