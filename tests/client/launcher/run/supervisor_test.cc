@@ -21,14 +21,16 @@ namespace {
 
 // The last of the lines that the pager begins with.
 constexpr char kStarted[] = "no SIGTERM mask";
+// Enough for a pager of 64 MiB to be started, but not to be held until then.
+constexpr int kFewBytes = 20 << 20;
 
 class SupervisorTest : public RunTest {
  protected:
-  // Half of 64 MiB, and an eighth: 8 MiB is the threshold.
-  // Returns the command.
-  pid_t StartGrowing() {
+  // Half of 64 MiB, and an eighth: 8 MiB is the threshold. Returns the command.
+  pid_t StartGrowing(int bytes = 40 << 20) {
     Start({"--local-memory=64M", "--", "sh", "-c",
-           "echo $$; exec " + Tool("TEST_PROGRAM") + " grow 40000000"});
+           "echo $$; exec " + Tool("TEST_PROGRAM") + " grow " +
+               std::to_string(bytes)});
     const pid_t command = std::atoi(out_.Next().c_str());
     EXPECT_EQ(out_.Next(), "grown");
     return command;
@@ -49,7 +51,7 @@ TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
   Start({"--local-memory=64M", "--servers=unix:/s", "--fault-deadline=5s",
          "--metrics-listen=127.0.0.1:0", "--", "sh", "-c",
          "echo $$; sh -c 'echo $$; exec " + Tool("TEST_PROGRAM") +
-             " grow 40000000'; exit 3"});
+             " grow 20000000'; exit 3"});
   const std::string shell = out_.Next();
   const std::string grown = out_.Next();
   EXPECT_EQ(pager_.Next(),
@@ -72,7 +74,7 @@ TEST_F(SupervisorTest, WhoConnectsWhileThePagerIsNotReadyIsHandedOver) {
   ASSERT_EQ(mkfifo(Path("go").c_str(), 0600), 0);
   TakeOrders();
   Start({"--local-memory=64M", "--", "bash", "-c",
-         Tool("TEST_PROGRAM") + " grow 40000000 <&0 & read line <" +
+         Tool("TEST_PROGRAM") + " grow 20000000 <&0 & read line <" +
              Path("go") + "; (echo child $BASHPID; read line); echo done"});
   EXPECT_EQ(out_.Next(), "grown");
   EXPECT_EQ(pager_.Find(kStarted), kStarted);
@@ -233,7 +235,7 @@ TEST_F(SupervisorTest, ADaemonEndsWhereNoPagerCanBeHad) {
 
 TEST_F(SupervisorTest, ItStopsWithTheCommandOnceThePagerHasTheProcesses) {
   TakeOrders();
-  const pid_t command = StartGrowing();
+  const pid_t command = StartGrowing(kFewBytes);
   EXPECT_EQ(pager_.Find(kStarted), kStarted);
   kill(command, SIGTSTP);
   EXPECT_EQ(WaitForState(command, 'T'), 'T');
