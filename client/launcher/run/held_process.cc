@@ -1,5 +1,6 @@
 #include "client/launcher/run/held_process.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -11,6 +12,16 @@ namespace farswap::launcher {
 namespace {
 
 char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
+
+uint64_t Bytes(const MapRange& range) { return range.end - range.start; }
+
+// `ranges`: by address.
+bool Has(const std::vector<MapRange>& ranges, const MapRange& range) {
+  const auto at = std::lower_bound(
+      ranges.begin(), ranges.end(), range.start,
+      [](const MapRange& r, uint64_t start) { return r.start < start; });
+  return at != ranges.end() && *at == range;
+}
 
 }  // namespace
 
@@ -52,16 +63,22 @@ std::string HeldProcess::Answer(int socket) {
 
 void HeldProcess::Register() {
   if (!map_.Refresh()) return;  // It is gone.
-  const auto bytes = [](const MapRange& range) {
-    return range.end - range.start;
-  };
+  // Who changes what is registered waits to tell of it, and nobody reads that.
+  const bool unchanged = uffd_->IsAllRead(0);
   for (const MapRange& range : map_.threads()) {
-    (void)uffd_->Unregister(At(range.start), bytes(range));
+    if (Has(threads_, range)) continue;
+    (void)uffd_->Unregister(At(range.start), Bytes(range));
   }
+  threads_ = map_.threads();
+  std::vector<MapRange> registered;
   for (const MapRange& range : map_.far()) {
     // What is something else by now is found otherwise the next time.
-    (void)uffd_->RegisterAll(At(range.start), bytes(range));
+    if ((unchanged && Has(registered_, range)) ||
+        uffd_->RegisterAll(At(range.start), Bytes(range)).ok()) {
+      registered.push_back(range);
+    }
   }
+  registered_ = std::move(registered);
 }
 
 }  // namespace farswap::launcher

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/launcher/process/memory_map.h"
 #include "client/launcher/process_wire.h"
@@ -31,7 +32,8 @@ class HeldProcess {
   std::string Answer(int socket);
   // Whether it has been asked and has not answered.
   bool asked() const { return uffd_ == nullptr; }
-  // Registers what its map says, and lets go of where threads came to be.
+  // Registers what is new in its map since the last time, and lets go of where
+  // threads came to be: each locks its map.
   // REQUIRES: !asked().
   void Register();
   // This object's.
@@ -40,6 +42,9 @@ class HeldProcess {
  private:
   const Hello hello_;
   MemoryMap map_;
+  // Of the last look, by address.
+  std::vector<MapRange> registered_;
+  std::vector<MapRange> threads_;
   std::unique_ptr<pager::UffdProcess> uffd_;
 };
 

@@ -141,6 +141,8 @@ void Intake::HoldOne(uint64_t id, Process* process) {
   if (PrivateBytes(process->statm.get()) < kLeastHeldBytes) return;
   if (!device_.valid()) {
     device_ = Fd(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC));
+    // Without it the answer would be an error, which ends the process.
+    if (!device_.valid()) return;
   }
   auto held = std::make_unique<HeldProcess>(process->pid, process->hello);
   // Else the next time, or it has ended.
@@ -173,6 +175,8 @@ void Intake::Give(uint64_t id) {
   }
   if (control.uffd == Control::Uffd::kSent) {
     control.kind = Control::Kind::kUffd;
+    // Makes room for the copy: without it the process would be ended.
+    process.statm.Reset();
     pager_->Send(control, Fd(fcntl(process.held->uffd(), F_DUPFD_CLOEXEC, 0)));
   }
   control.kind = Control::Kind::kProcess;

@@ -1,6 +1,7 @@
 #include "client/launcher/run/pager_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -92,6 +93,21 @@ void PagerProcess::Flush() {
       // It has ended, as Read is going to say.
       queue_.clear();
     }
+  }
+}
+
+bool PagerProcess::FlushFor(std::chrono::milliseconds time) {
+  using std::chrono::milliseconds;
+  using Clock = std::chrono::steady_clock;
+  const auto until = Clock::now() + time;
+  for (;;) {
+    Flush();
+    const auto left =
+        std::chrono::ceil<milliseconds>(until - Clock::now()).count();
+    if (left <= 0) return true;
+    pollfd state{fd(), static_cast<int16_t>(sending() ? POLLOUT : 0), 0};
+    if (poll(&state, 1, static_cast<int>(left)) <= 0) continue;
+    if ((state.revents & (POLLHUP | POLLERR)) != 0) return false;
   }
 }
 

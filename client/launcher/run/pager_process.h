@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <deque>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ class PagerProcess {
   void Send(const Control& control, Fd fd);
   // Sends what can be sent now.
   void Flush();
+  // As long as this takes, whatever there is to send. False: the connection has
+  // ended.
+  bool FlushFor(std::chrono::milliseconds time);
   bool sending() const { return !queue_.empty(); }
 
   enum class News { kNone, kReady, kFailed, kEnded };

@@ -47,7 +47,7 @@ constexpr size_t kOtherDescriptors = 64;
 constexpr size_t kDescriptorsOfOne = 5;
 // How long new processes are waited for: a second.
 constexpr int kReportRounds = 100;
-constexpr int kReportRoundUs = 10000;
+constexpr milliseconds kReportRound{10};
 // How long ended processes are waited for: rounds of two milliseconds.
 constexpr int kEndRounds = 500;
 
@@ -92,6 +92,7 @@ int Supervisor::Run(pid_t command, bool known_local) {
       if (phase_ != Phase::kDone) Dispatch(event);
     }
     if (status_.has_value() && phase_ == Phase::kRunning) OnCommandEnd();
+    StopWithCommand();
     LookAtMemory(Clock::now());
     LookForStrays(Clock::now());
     LookAtClock(Clock::now());
@@ -138,10 +139,15 @@ void Supervisor::OnSignal(const signalfd_siginfo& signal) {
     if (IsForCommand(signal))
       kill(command_, static_cast<int>(signal.ssi_signo));
   } else if (EndsUs(signal.ssi_signo)) {
-    // Nobody is to be waited for any more.
-    pager_.Send(kBye, Fd());
-    phase_ = Phase::kDone;
+    Hurry();
   }
+}
+
+// What is not the pager's by our end would end with us.
+void Supervisor::Hurry() {
+  hurried_ = true;
+  awaits_statistics_ = false;
+  if (phase_ == Phase::kFarewell && !pager_.sending()) phase_ = Phase::kDone;
 }
 
 void Supervisor::Reap() {
@@ -150,13 +156,21 @@ void Supervisor::Reap() {
     const pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL);
     if (pid <= 0) return;
     if (WIFSTOPPED(status)) {
-      if (pid == command_) StopLike(command_, WSTOPSIG(status));
+      if (pid == command_) stop_ = WSTOPSIG(status);
     } else if (pid == command_) {
       status_ = status;
+      stop_ = 0;
     } else if (pid == pager_.pid()) {
       pager_reaped_ = true;
     }
   }
+}
+
+void Supervisor::StopWithCommand() {
+  if (stop_ == 0) return;
+  // What is not of our group may wait for what only we can hand over.
+  if (pager_.fd() >= 0 && (!ready_ || pager_.sending())) return;
+  StopLike(command_, std::exchange(stop_, 0));
 }
 
 void Supervisor::LookAtMemory(Time now) {
@@ -302,15 +316,16 @@ void Supervisor::OnPagerEnd() {
 void Supervisor::SayGoodbye() {
   phase_ = Phase::kFarewell;
   // A daemon that is just being executed is not known to the pager, which
-  // would find that it has nothing left to do.
+  // would find that it has nothing left to do. Those that are held do not wait
+  // for that.
   for (int round = 0; round < kReportRounds; ++round) {
     if (!strays_.AnyIsYetToReport(PagerPid())) break;
-    usleep(kReportRoundUs);
+    if (!pager_.FlushFor(kReportRound)) break;
   }
   pager_.Send(kBye, Fd());
   WatchPager();
   // Who reads them next finds them written.
-  awaits_statistics_ = !options_.stats.empty() && !AnyLeft();
+  awaits_statistics_ = !hurried_ && !options_.stats.empty() && !AnyLeft();
   deadline_ =
       Clock::now() + (pager_.sending() ? kLeaveWithin : kStatisticsWithin);
   if (!pager_.sending() && !awaits_statistics_) phase_ = Phase::kDone;

@@ -48,7 +48,12 @@ class Supervisor {
   void Dispatch(const Poller::Event& event);
   void OnSignals();
   void OnSignal(const signalfd_siginfo& signal);
+  // The command has ended: nobody is to be waited for any more, but the pager
+  // until it has all processes.
+  void Hurry();
   void Reap();
+  // If the command is stopped, once nobody needs us.
+  void StopWithCommand();
   void OnCommandEnd();
   void LookAtMemory(Time now);
   // Whether there is something to be done about it here.
@@ -83,9 +88,11 @@ class Supervisor {
   Strays strays_;
   pid_t command_ = 0;
   std::optional<int> status_;  // The command's.
+  int stop_ = 0;               // The signal that has stopped it; 0: none.
   bool failed_ = false;
   bool ready_ = false;
   bool pager_reaped_ = false;
+  bool hurried_ = false;
   bool awaits_statistics_ = false;
   Phase phase_ = Phase::kRunning;
   Time deadline_ = Time::max();

@@ -82,6 +82,29 @@ void EndIfAllAreGone() {
   _exit(0);
 }
 
+bool IsUffd(int fd) {
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  char is[64] = {};
+  return readlink(link.c_str(), is, sizeof(is) - 1) > 0 &&
+         std::strstr(is, "[userfaultfd]") != nullptr;
+}
+
+// What fake_preload says; or the real library, of its mover.
+bool IsOf(const Hello& hello, int32_t pid) {
+  const std::string thread =
+      "/proc/" + std::to_string(pid) + "/task/" + std::to_string(hello.mover);
+  return hello.transit == static_cast<uint64_t>(pid) ||
+         access(thread.c_str(), F_OK) == 0;
+}
+
+void LogProcess(const Control& control) {
+  std::string line = "process " + std::to_string(control.pid);
+  if (!IsOf(control.hello, control.pid)) line += " other";
+  if (control.uffd == Control::Uffd::kAsked) line += " asked";
+  if (control.uffd == Control::Uffd::kSent) line += " sent";
+  Log(line);
+}
+
 void OnControl() {
   Control control;
   ssize_t bytes = 0;
@@ -97,9 +120,10 @@ void OnControl() {
     Log("listen");
   } else if (control.kind == Control::Kind::kProcess) {
     processes.push_back(fd);
-    const bool same =
-        control.hello.transit == static_cast<uint64_t>(control.pid);
-    Log("process " + std::to_string(control.pid) + (same ? "" : " other"));
+    LogProcess(control);
+  } else if (control.kind == Control::Kind::kUffd) {
+    // It stays open.
+    Log(IsUffd(fd) ? "uffd" : "no uffd");
   } else if (control.kind == Control::Kind::kBye) {
     bye = true;
     Log("bye");

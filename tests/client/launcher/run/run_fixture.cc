@@ -9,8 +9,10 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "client/launcher/run/proc.h"
@@ -31,6 +33,18 @@ Pipe MakePipe() {
   int ends[2] = {-1, -1};
   EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
   return {Fd(ends[0]), Fd(ends[1])};
+}
+
+// Of those that were sent to the process.
+std::optional<uint64_t> PendingSignals(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string word; status >> word;) {
+    if (word != "ShdPnd:") continue;
+    uint64_t signals = 0;
+    status >> std::hex >> signals;
+    return signals;
+  }
+  return std::nullopt;
 }
 
 Fd MakeFifo(const std::string& path) {
@@ -164,6 +178,17 @@ char RunTest::WaitForState(pid_t pid, char state) {
     usleep(kLookMs * 1000);
   }
   return last;
+}
+
+bool RunTest::WaitForSignal(pid_t pid, int signal) {
+  const uint64_t bit = uint64_t{1} << (signal - 1);
+  for (int round = 0; round < kWaitMs / kLookMs; ++round) {
+    const std::optional<uint64_t> pending = PendingSignals(pid);
+    if (!pending.has_value()) return false;
+    if ((*pending & bit) == 0) return true;
+    usleep(kLookMs * 1000);
+  }
+  return false;
 }
 
 void RunTest::TakeOrders() {

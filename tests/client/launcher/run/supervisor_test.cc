@@ -1,6 +1,7 @@
 // When the pager is started, what it is given, and what its end means.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,14 +21,19 @@ namespace {
 
 // The last of the lines that the pager begins with.
 constexpr char kStarted[] = "no SIGTERM mask";
+// Enough for a pager of 64 MiB to be started, but not to be held until then.
+constexpr int kFewBytes = 20 << 20;
 
 class SupervisorTest : public RunTest {
  protected:
-  // Half of 64 MiB, and an eighth: 8 MiB is the threshold.
-  void StartGrowing() {
-    Start({"--local-memory=64M", "--", Tool("TEST_PROGRAM"), "grow",
-           std::to_string(40 << 20)});
+  // Half of 64 MiB, and an eighth: 8 MiB is the threshold. Returns the command.
+  pid_t StartGrowing(int bytes = 40 << 20) {
+    Start({"--local-memory=64M", "--", "sh", "-c",
+           "echo $$; exec " + Tool("TEST_PROGRAM") + " grow " +
+               std::to_string(bytes)});
+    const pid_t command = std::atoi(out_.Next().c_str());
     EXPECT_EQ(out_.Next(), "grown");
+    return command;
   }
 };
 
@@ -44,7 +50,10 @@ TEST_F(SupervisorTest, NoPagerWhereMemoryIsPlenty) {
 TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
   Start({"--local-memory=64M", "--servers=unix:/s", "--fault-deadline=5s",
          "--metrics-listen=127.0.0.1:0", "--", "sh", "-c",
-         Tool("TEST_PROGRAM") + " grow 40000000; exit 3"});
+         "echo $$; sh -c 'echo $$; exec " + Tool("TEST_PROGRAM") +
+             " grow 20000000'; exit 3"});
+  const std::string shell = out_.Next();
+  const std::string grown = out_.Next();
   EXPECT_EQ(pager_.Next(),
             "start --local-memory=67108864 --fault-deadline=5s "
             "--servers=unix:/s --metrics-listen=127.0.0.1:0");
@@ -53,9 +62,8 @@ TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
   EXPECT_EQ(pager_.Next(), "no FARSWAP_RUN");
   EXPECT_EQ(pager_.Next(), "no SIGTERM mask");
   EXPECT_EQ(pager_.Next(), "listen");
-  // The shell and what grew.
-  EXPECT_EQ(pager_.Next().rfind("process ", 0), 0U);
-  EXPECT_EQ(pager_.Next().rfind("process ", 0), 0U);
+  EXPECT_EQ(pager_.Next(), "process " + shell);
+  EXPECT_EQ(pager_.Next(), "process " + grown);
   CloseInput();
   EXPECT_EQ(WEXITSTATUS(Wait()), 3);
   EXPECT_NE(pager_.Find("bye"), "(nothing)");
@@ -63,18 +71,21 @@ TEST_F(SupervisorTest, ThePagerGetsTheOptionsAndTheProcesses) {
 }
 
 TEST_F(SupervisorTest, WhoConnectsWhileThePagerIsNotReadyIsHandedOver) {
+  ASSERT_EQ(mkfifo(Path("go").c_str(), 0600), 0);
   TakeOrders();
   Start({"--local-memory=64M", "--", "bash", "-c",
-         Tool("TEST_PROGRAM") + " grow 40000000 <&0 & read line; "
-                                "(echo child $BASHPID; read line); echo done"});
+         Tool("TEST_PROGRAM") + " grow 20000000 <&0 & read line <" +
+             Path("go") + "; (echo child $BASHPID; read line); echo done"});
   EXPECT_EQ(out_.Next(), "grown");
   EXPECT_EQ(pager_.Find(kStarted), kStarted);
-  Order("ready");
-  EXPECT_EQ(pager_.Next(), "listen");
-  CloseInput();
+  std::ofstream(Path("go")) << "\n";
   const std::string child = out_.Next();
   ASSERT_EQ(child.rfind("child ", 0), 0U);
-  EXPECT_NE(pager_.Find(child.substr(6)), "(nothing)");
+  Order("ready");
+  EXPECT_EQ(pager_.Next(), "listen");
+  const std::string process = "process " + child.substr(6);
+  EXPECT_EQ(pager_.Find(process), process);
+  CloseInput();
   EXPECT_EQ(out_.Next(), "done");
   EXPECT_EQ(Wait(), 0);
   EXPECT_EQ(pager_.Find("bye"), "bye");
@@ -192,6 +203,26 @@ TEST_F(SupervisorTest, ADaemonKeepsAPagerOfItsOwn) {
   EXPECT_EQ(pager_.Find("all gone"), "all gone");
 }
 
+TEST_F(SupervisorTest, ASignalAfterTheCommandLeavesItsDaemonToThePager) {
+  TakeOrders();
+  Start({"--", "bash", "-c",
+         "(exec >&- 2>&-; exec sleep 1000) & echo $!; exit 4"});
+  const std::string daemon = out_.Next();
+  EXPECT_EQ(pager_.Find(kStarted), kStarted);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    kill(pid_, signal);
+    EXPECT_TRUE(WaitForSignal(pid_, signal));
+  }
+  Order("ready");
+  EXPECT_EQ(pager_.Next(), "listen");
+  EXPECT_NE(pager_.Find(daemon), "(nothing)");
+  EXPECT_EQ(pager_.Find("bye"), "bye");
+  EXPECT_EQ(WEXITSTATUS(Wait()), 4);
+  EXPECT_EQ(kill(std::atoi(daemon.c_str()), 0), 0);
+  kill(std::atoi(daemon.c_str()), SIGTERM);
+  EXPECT_EQ(pager_.Find("all gone"), "all gone");
+}
+
 TEST_F(SupervisorTest, ADaemonEndsWhereNoPagerCanBeHad) {
   TakeOrders();
   Start({"--", "bash", "-c", "sleep 1000 & echo $!"});
@@ -200,6 +231,43 @@ TEST_F(SupervisorTest, ADaemonEndsWhereNoPagerCanBeHad) {
   Order("fail");
   EXPECT_EQ(WEXITSTATUS(Wait()), 1);
   EXPECT_TRUE(WaitForEnd(daemon));
+}
+
+TEST_F(SupervisorTest, ItStopsWithTheCommandOnceThePagerHasTheProcesses) {
+  TakeOrders();
+  const pid_t command = StartGrowing(kFewBytes);
+  EXPECT_EQ(pager_.Find(kStarted), kStarted);
+  kill(command, SIGTSTP);
+  EXPECT_EQ(WaitForState(command, 'T'), 'T');
+  EXPECT_TRUE(WaitForSignal(pid_, SIGCHLD));
+  Order("ready");
+  EXPECT_EQ(pager_.Next(), "listen");
+  EXPECT_EQ(pager_.Next(), "process " + std::to_string(command));
+  EXPECT_EQ(WaitForState(pid_, 'T'), 'T');
+  int status = 0;
+  ASSERT_EQ(waitpid(pid_, &status, WUNTRACED | WNOHANG), pid_);
+  ASSERT_TRUE(WIFSTOPPED(status));
+  EXPECT_EQ(WSTOPSIG(status), SIGTSTP);
+  kill(pid_, SIGCONT);
+  kill(command, SIGCONT);
+  CloseInput();
+  EXPECT_EQ(WEXITSTATUS(Wait()), 0);
+}
+
+// Else it would be stopped alone.
+TEST_F(SupervisorTest, ItDoesNotStopWithACommandThatGoesOnMeanwhile) {
+  TakeOrders();
+  const pid_t command = StartGrowing();
+  EXPECT_EQ(pager_.Find(kStarted), kStarted);
+  kill(command, SIGTSTP);
+  EXPECT_EQ(WaitForState(command, 'T'), 'T');
+  EXPECT_TRUE(WaitForSignal(pid_, SIGCHLD));
+  kill(command, SIGCONT);
+  EXPECT_EQ(WaitForState(command, 'S'), 'S');
+  Order("ready");
+  EXPECT_EQ(pager_.Find("process").rfind("process", 0), 0U);
+  CloseInput();
+  EXPECT_EQ(WEXITSTATUS(Wait()), 0);
 }
 
 TEST_F(SupervisorTest, ManyProcessesAreHandedOver) {
