@@ -38,6 +38,8 @@ constexpr milliseconds kDeafness{100};
 constexpr seconds kReadyWithin{60};
 constexpr seconds kLeaveWithin{30};
 constexpr seconds kStatisticsWithin{5};
+// The end of a pager whose connections end one by one.
+constexpr milliseconds kPagerEndWithin{200};
 // A look takes at most a tenth of the time, the one for strays a twentieth.
 constexpr int kLookShare = 10;
 constexpr int kStrayShare = 20;
@@ -246,7 +248,16 @@ void Supervisor::OnCommandEnd() {
   phase_ = Phase::kDone;
 }
 
+bool Supervisor::WasKilled() const {
+  return WIFSIGNALED(*status_) && WTERMSIG(*status_) == SIGKILL;
+}
+
 void Supervisor::Leave() {
+  // By its mover, perhaps, which has seen the pager's end before us.
+  if (ready_ && pager_.fd() >= 0 && WasKilled() &&
+      !pager_.FlushFor(kPagerEndWithin)) {
+    OnPagerEnd();
+  }
   if (pager_.fd() < 0) {
     phase_ = Phase::kDone;
   } else if (ready_) {

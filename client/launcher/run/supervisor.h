@@ -66,6 +66,8 @@ class Supervisor {
   void OnPager();
   void OnPagerEnd();
   void WatchPager();
+  // The command, which has ended.
+  bool WasKilled() const;
   void Leave();
   void SayGoodbye();
   // The programs must not go on unpaged.
