@@ -23,6 +23,21 @@ bool Has(const std::vector<MapRange>& ranges, const MapRange& range) {
   return at != ranges.end() && *at == range;
 }
 
+const std::vector<MapRange> kNone;
+
+// What of the range is of none of `others`, by address.
+std::vector<MapRange> Without(MapRange range,
+                              const std::vector<MapRange>& others) {
+  std::vector<MapRange> parts;
+  for (const MapRange& other : others) {
+    if (other.end <= range.start || range.end <= other.start) continue;
+    if (range.start < other.start) parts.push_back({range.start, other.start});
+    range.start = std::min(other.end, range.end);
+  }
+  if (range.start < range.end) parts.push_back(range);
+  return parts;
+}
+
 }  // namespace
 
 HeldProcess::HeldProcess(pid_t pid, const Hello& hello)
@@ -73,10 +88,12 @@ void HeldProcess::Register() {
   std::vector<MapRange> registered;
   for (const MapRange& range : map_.far()) {
     // What is something else by now is found otherwise the next time.
-    if ((unchanged && Has(registered_, range)) ||
-        uffd_->RegisterAll(At(range.start), Bytes(range)).ok()) {
-      registered.push_back(range);
+    bool all = true;
+    for (const MapRange& part :
+         Without(range, unchanged ? registered_ : kNone)) {
+      all &= uffd_->RegisterAll(At(part.start), Bytes(part)).ok();
     }
+    if (all) registered.push_back(range);
   }
   registered_ = std::move(registered);
 }

@@ -2,8 +2,8 @@
 // with its parent, a child, or before it was paged for.
 //
 // Of that the kernel tells nothing, so all page maps are compared with the
-// kernel's from time to time, in a thread that takes a part of a processor only,
-// however large the processes are.
+// kernel's from time to time, in a thread that takes a part of a processor
+// only, however large the processes are.
 //
 // Thread-safe.
 #ifndef FARSWAP_CLIENT_PAGER_TREE_ADOPTER_H_
