@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -139,11 +140,11 @@ uint64_t Process::StoppedBytes() {
   return stopped_bytes_;
 }
 
-bool Process::HasGrown() {
+uint64_t Process::AskGrowth() {
   const uint64_t now = ResidentBytes();
-  const bool grown = now > last_bytes_;
+  growth_ = now - std::min(now, last_bytes_);
   last_bytes_ = now;
-  return grown;
+  return growth_;
 }
 
 void Process::Kill() {

@@ -64,8 +64,10 @@ class Process {
   // process that is kFar.
   uint64_t StoppedBytes();
 
-  // Whether it has some more than when this was asked last.
-  bool HasGrown();
+  // By how many bytes what is resident has grown since this was asked last.
+  uint64_t AskGrowth();
+  // As of then.
+  uint64_t growth() const { return growth_; }
 
   void Kill();
 
@@ -83,6 +85,7 @@ class Process {
   State state_ = State::kLocal;
   uint64_t stopped_bytes_ = 0;
   uint64_t last_bytes_ = 0;  // Resident.
+  uint64_t growth_ = 0;
   std::shared_ptr<pager::ProcessMm> mm_;
 };
 

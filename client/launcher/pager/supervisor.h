@@ -75,8 +75,12 @@ class Supervisor {
   // Looks at who uses how much; returns when to look again.
   std::chrono::milliseconds Tick();
   void MakeFar();
-  // Has those wait that grow faster than anything is taken out.
-  void Hold();
+  // What far processes have grown by since the last tick; some of it has been
+  // found.
+  uint64_t Growth();
+  // Has those wait that grow faster than anything is taken out, if they have
+  // `unfound` bytes more than is known.
+  void Hold(uint64_t unfound);
   // Leaves those that are far, and `becoming`, what others have not. Returns
   // what these have.
   uint64_t ShareLimit(const Process* becoming);

@@ -20,7 +20,7 @@ constexpr milliseconds kShortestTick{2};
 // A process below this is not worth making far.
 constexpr uint64_t kLeastBytes = kMiB;
 // What those have that go on while all the rest is a stopped process's.
-constexpr uint64_t kBesideStopped = 16 * kMiB;
+constexpr uint64_t kBesideStopped = 12 * kMiB;
 // From so much over the limit on those that grow wait; at a quarter of it they
 // go on.
 constexpr uint64_t kBrakeBytes = 4 * kMiB;
@@ -68,13 +68,23 @@ uint64_t Supervisor::ShareLimit(const Process* becoming) {
   return local;
 }
 
-void Supervisor::Hold() {
-  const uint64_t used = pager_->usage_bytes();
+uint64_t Supervisor::Growth() {
+  uint64_t growth = 0;
+  for (const auto& process : processes_) {
+    if (process->state() == Process::State::kFar) {
+      growth += process->AskGrowth();
+    }
+  }
+  return growth;
+}
+
+void Supervisor::Hold(uint64_t unfound) {
+  const uint64_t used = pager_->usage_bytes() + unfound;
   const SteadyTime now = Now();
   if (used > set_limit_ + kBrakeBytes) {
     if (brake_.held() == 0) braked_until_ = now + kLongestBrake;
     for (const auto& process : processes_) {
-      if (process->state() == Process::State::kFar && process->HasGrown()) {
+      if (process->state() == Process::State::kFar && process->growth() > 0) {
         brake_.Stop(process->pid());
       }
     }
@@ -97,11 +107,14 @@ milliseconds Supervisor::Tick() {
   const uint64_t used = ShareLimit(nullptr) + pager_->usage_bytes();
   if (used > FarThreshold(limit_)) MakeFar();
   const bool near = used + limit_ / 4 > limit_;
+  // Finding it takes as long as it is large: they are not to go on meanwhile.
+  const uint64_t growth = Growth();
+  if (near && growth > 0) Hold(growth);
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kFar) continue;
     if (near || ticks_ % 8 == 0) process->Track();
   }
-  Hold();
+  Hold(/*unfound=*/0);
   if (ticks_ % 64 == 0) RemoveUnreported(/*all=*/false);
   const uint64_t threshold = FarThreshold(limit_);
   if (used >= threshold) return near ? kShortestTick : 4 * kShortestTick;

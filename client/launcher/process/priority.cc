@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -24,7 +25,9 @@ void GoFirst(pid_t thread) {
 
 void GetMost() {
   (void)setpriority(PRIO_PROCESS, 0, kHighestNice);
-  // Where each session is one to the scheduler (autogroup), the session's.
+  // Where each session is one to the scheduler (autogroup), the session's, if it
+  // is this process's own.
+  if (getsid(0) != getpid()) return;
   std::ofstream("/proc/self/autogroup") << kHighestNice;
 }
 
