@@ -44,33 +44,33 @@ char* Heap() {
 
 extern "C" {
 
-void* malloc(size_t bytes) {
+void* malloc(size_t size) {
   static std::atomic<size_t> used{0};
   const size_t piece =
-      sizeof(Header) + (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      sizeof(Header) + (size + kAlignment - 1) / kAlignment * kAlignment;
   const size_t at = used.fetch_add(piece);
-  if (piece < bytes || at + piece > kHeapBytes) {
+  if (piece < size || at + piece > kHeapBytes) {
     errno = ENOMEM;
     return nullptr;
   }
   auto* const header = reinterpret_cast<Header*>(Heap() + at);
-  header->bytes = bytes;
+  header->bytes = size;
   return header + 1;
 }
 
 void free(void*) {}
 
 // It is zeros: it is of a file that is all hole, and used once.
-void* calloc(size_t count, size_t bytes) {
+void* calloc(size_t nmemb, size_t size) {
   size_t all = 0;
-  return __builtin_mul_overflow(count, bytes, &all) ? nullptr : malloc(all);
+  return __builtin_mul_overflow(nmemb, size, &all) ? nullptr : malloc(all);
 }
 
-void* realloc(void* old, size_t bytes) {
-  void* const grown = malloc(bytes);
-  if (old == nullptr || grown == nullptr) return grown;
-  const size_t had = (static_cast<Header*>(old) - 1)->bytes;
-  std::memcpy(grown, old, had < bytes ? had : bytes);
+void* realloc(void* ptr, size_t size) {
+  void* const grown = malloc(size);
+  if (ptr == nullptr || grown == nullptr) return grown;
+  const size_t had = (static_cast<Header*>(ptr) - 1)->bytes;
+  std::memcpy(grown, ptr, had < size ? had : size);
   return grown;
 }
 

@@ -25,8 +25,8 @@ void GoFirst(pid_t thread) {
 
 void GetMost() {
   (void)setpriority(PRIO_PROCESS, 0, kHighestNice);
-  // Where each session is one to the scheduler (autogroup), the session's, if it
-  // is this process's own.
+  // Where each session is one to the scheduler (autogroup), the session's, if
+  // it is this process's own.
   if (getsid(0) != getpid()) return;
   std::ofstream("/proc/self/autogroup") << kHighestNice;
 }
