@@ -1,15 +1,13 @@
 #include "client/launcher/pager/brake.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <memory>
-#include <string>
+#include <optional>
+
+#include "client/launcher/process/threads.h"
+#include "client/launcher/run/proc.h"
 
 namespace farswap::launcher {
 namespace {
@@ -17,29 +15,17 @@ namespace {
 // What the preload library calls its threads.
 constexpr char kOurs[] = "farswap-";
 
-// Whether /proc/PID/task/TID/stat, "TID (NAME) STATE ...", is of a thread of
-// the program's that runs.
-bool RunsForTheProgram(const std::string& folder) {
-  std::ifstream file(folder + "/stat");
-  std::string stat;
-  std::getline(file, stat);
-  const size_t name = stat.find('(');
-  const size_t end = stat.rfind(')');
-  if (name == std::string::npos || end == std::string::npos) return false;
-  return stat.compare(end, 3, ") R") == 0 &&
-         stat.compare(name + 1, sizeof(kOurs) - 1, kOurs) != 0;
+bool RunsForTheProgram(pid_t thread) {
+  const std::optional<ProcStat> stat = ReadStat(thread);
+  return stat.has_value() && stat->state == 'R' &&
+         !stat->name.starts_with(kOurs);
 }
 
 }  // namespace
 
 void Brake::Stop(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/task";
-  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(path.c_str()),
-                                                  closedir);
-  if (tasks == nullptr) return;
-  while (const dirent* const task = readdir(tasks.get())) {
-    const pid_t tid = std::atoi(task->d_name);
-    if (tid <= 0 || !RunsForTheProgram(path + "/" + task->d_name)) continue;
+  for (const pid_t tid : ThreadsOf(pid)) {
+    if (!RunsForTheProgram(tid)) continue;
     if (ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) != 0) continue;
     (void)ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr);
     held_.push_back({tid, pid});

@@ -1,17 +1,15 @@
 #include "client/launcher/process/memory_map.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "client/launcher/process/private_bytes.h"
+#include "client/launcher/process/threads.h"
 
 namespace farswap::launcher {
 namespace {
@@ -117,15 +115,10 @@ bool MemoryMap::ReadAll(std::string* text) {
 }
 
 void MemoryMap::FindThreads() {
-  const std::string path = absl::StrCat("/proc/", thread_, "/task");
-  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(path.c_str()),
-                                                  closedir);
-  if (tasks == nullptr) return;
-  while (const dirent* const task = readdir(tasks.get())) {
-    const int tid = std::atoi(task->d_name);
+  for (const pid_t tid : ThreadsOf(thread_)) {
     void* head = nullptr;
     size_t bytes = 0;
-    if (tid <= 0 || syscall(SYS_get_robust_list, tid, &head, &bytes) != 0 ||
+    if (syscall(SYS_get_robust_list, tid, &head, &bytes) != 0 ||
         head == nullptr) {
       continue;
     }

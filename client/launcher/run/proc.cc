@@ -1,16 +1,18 @@
 #include "client/launcher/run/proc.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+
+#include "client/launcher/process/threads.h"
 
 namespace farswap::launcher {
 namespace {
@@ -25,6 +27,10 @@ std::string PathOf(pid_t pid, const std::string& file) {
   return "/proc/" + std::to_string(pid) + "/" + file;
 }
 
+std::string PathOfThread(pid_t pid, pid_t tid, const std::string& file) {
+  return PathOf(pid, "task/" + std::to_string(tid) + "/" + file);
+}
+
 std::string Read(const std::string& path, size_t most) {
   std::string text;
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -37,32 +43,20 @@ std::string Read(const std::string& path, size_t most) {
   return text;
 }
 
-// Calls `use(path)` with each thread's folder until it returns false.
-template <typename Use>
-void ForEachThread(pid_t pid, const Use& use) {
-  const std::string path = PathOf(pid, "task");
-  DIR* directory = opendir(path.c_str());
-  if (directory == nullptr) return;
-  while (const dirent* entry = readdir(directory)) {
-    if (entry->d_name[0] == '.') continue;
-    if (!use(path + "/" + entry->d_name)) break;
-  }
-  closedir(directory);
-}
-
 // Appends the children of all threads of `pid` but `except`.
 void AddChildren(pid_t pid, pid_t except, std::vector<pid_t>* found) {
-  ForEachThread(pid, [&](const std::string& thread) {
-    const std::string text = Read(thread + "/children", kMaxEnvironment);
+  for (const pid_t tid : ThreadsOf(pid)) {
+    const std::string text =
+        Read(PathOfThread(pid, tid, "children"), kMaxEnvironment);
     const char* at = text.c_str();
     char* end = nullptr;
     for (;;) {
       const auto child = static_cast<pid_t>(std::strtol(at, &end, 10));
-      if (end == at) return true;
+      if (end == at) break;
       if (child != except) found->push_back(child);
       at = end;
     }
-  });
+  }
 }
 
 }  // namespace
@@ -110,12 +104,11 @@ bool IsDescendant(pid_t pid, pid_t root, pid_t except) {
 }
 
 bool HasMover(pid_t pid) {
-  bool found = false;
-  ForEachThread(pid, [&](const std::string& thread) {
-    found = Read(thread + "/comm", 64) == std::string(kMoverName) + "\n";
-    return !found;
+  const std::vector<pid_t> threads = ThreadsOf(pid);
+  return std::any_of(threads.begin(), threads.end(), [pid](pid_t tid) {
+    return Read(PathOfThread(pid, tid, "comm"), 64) ==
+           std::string(kMoverName) + "\n";
   });
-  return found;
 }
 
 bool SharesMemory(pid_t pid, pid_t other) {
