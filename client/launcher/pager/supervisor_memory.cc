@@ -17,8 +17,6 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kBytesPerMs = uint64_t{4} << 20;
 constexpr milliseconds kLongestTick{50};
 constexpr milliseconds kShortestTick{2};
-// A process below this is not worth making far.
-constexpr uint64_t kLeastBytes = kMiB;
 // What those have that go on while all the rest is a stopped process's.
 constexpr uint64_t kBesideStopped = 12 * kMiB;
 // From so much over the limit on those that grow wait; at a quarter of it they
@@ -38,7 +36,7 @@ std::chrono::steady_clock::time_point Now() {
 void Supervisor::MakeFar() {
   for (const auto& process : processes_) {
     if (process->state() != Process::State::kLocal ||
-        process->ResidentBytes() < kLeastBytes) {
+        process->ResidentBytes() < kLeastFarBytes) {
       continue;
     }
     if (!process->AskForUffd(device_.get()).ok()) process->Kill();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "client/launcher/process/private_bytes.h"
+#include "client/launcher/run/memory.h"
 #include "client/launcher/run/proc.h"
 #include "client/launcher/run/say.h"
 
@@ -18,8 +19,6 @@ namespace {
 // What a process says after its first word, nobody has asked it.
 constexpr uint32_t kFirstWord = EPOLLIN | EPOLLRDHUP;
 constexpr uint32_t kOnlyItsEnd = EPOLLRDHUP;
-// What has less is not worth holding.
-constexpr uint64_t kLeastHeldBytes = uint64_t{1} << 20;
 
 bool HasEnded(int fd) {
   pollfd state{fd, 0, 0};
@@ -138,7 +137,7 @@ void Intake::HoldOne(uint64_t id, Process* process) {
     if (!process->held->asked()) process->held->Register();
     return;
   }
-  if (PrivateBytes(process->statm.get()) < kLeastHeldBytes) return;
+  if (PrivateBytes(process->statm.get()) < kLeastFarBytes) return;
   if (!device_.valid()) {
     device_ = Fd(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC));
     // Without it the answer would be an error, which ends the process.

@@ -7,6 +7,9 @@
 
 namespace farswap::launcher {
 
+// A process with less is not worth making far, nor holding.
+inline constexpr uint64_t kLeastFarBytes = uint64_t{1} << 20;
+
 // From how much use on there is a pager, for `limit` bytes of local memory: at
 // half of it; or with 512 MiB left, if that is sooner, as the programs go on
 // while it starts; but not below an eighth, which any program has at once.
