@@ -24,10 +24,13 @@
 #ifndef FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
 #define FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
 
+#include <bitset>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "client/pager/map_events.h"
+#include "common/units.h"
 
 namespace farswap::pager {
 
@@ -36,6 +39,14 @@ struct [[nodiscard]] OpResult {
   size_t done = 0;  // Bytes, from the range's start.
 
   bool ok() const { return error == 0; }
+};
+
+// Some of at most kPagesPerPmd pages in a row.
+using PageSet = std::bitset<kPagesPerPmd>;
+
+struct Residents {
+  PageSet present;
+  PageSet shared;  // Of them: another process has it too, since a fork.
 };
 
 class AddressSpace {
@@ -82,14 +93,14 @@ class AddressSpace {
   virtual const char* FirstPresent(const char* at, const char* end) = 0;
   // The first that is not, or `end`.
   virtual const char* FirstAbsent(const char* at, const char* end) = 0;
-  // As FirstPresent and FirstAbsent, where what is in another process too,
-  // since a fork, does not count as there.
-  virtual const char* FirstOwn(const char* at, const char* end) {
-    return FirstPresent(at, end);
-  }
-  virtual const char* FirstNotOwn(const char* at, const char* end) {
-    return FirstAbsent(at, end);
-  }
+  // Which of at most kPagesPerPmd pages are there.
+  virtual Residents LookAt(const char* at, size_t pages);
+  // How many pages of at most kPmdBytes are in another process too, since a
+  // fork, and write-protected: no copy of them is charged (Promises).
+  virtual uint64_t CountGuarded(const char* at, const char* end) { return 0; }
+  // Whether a fault there may be one that who takes out waits for, so that it
+  // must not wait for room.
+  virtual bool IsAwaited(const char* at) { return false; }
   // Whether pages can be taken out at all, ever; else they are brought in
   // whatever the limit is.
   virtual bool CanTakeOut() { return true; }
@@ -124,6 +135,19 @@ class AddressSpace {
   // The pages that could not be given to a child, of a fork that is applied.
   virtual std::vector<char*> TakeLacked(int child) = 0;
 };
+
+inline Residents AddressSpace::LookAt(const char* at, size_t pages) {
+  Residents found;
+  const char* const end = at + pages * kPageBytes;
+  const char* page = at;
+  while ((page = FirstPresent(page, end)) != end) {
+    const char* const next = FirstAbsent(page, end);
+    for (; page != next; page += kPageBytes) {
+      found.present.set(static_cast<size_t>(page - at) / kPageBytes);
+    }
+  }
+  return found;
+}
 
 }  // namespace farswap::pager
 

@@ -115,7 +115,7 @@ uint64_t FaultPath::LoseSwapLocked(Service* service, PageWord word,
     // be mapped, the next fault finds them.
     bool hopeless = !absl::IsDeadlineExceeded(why);
     {
-      const FolioLock lock(&shared_, folio,
+      const OtherLock lock(&shared_, folio,
                            shared_.LockOf(service->region, page));
       hopeless = hopeless && lock.owned() && !folio->reading;
     }

@@ -191,7 +191,7 @@ FaultPath::Plan FaultPath::MakePlan(Service* service) {
 
 void FaultPath::PlanCached(Service* service, core::Folio* folio, Mutex* held,
                            Plan* plan) {
-  const FolioLock lock(&shared_, folio, held);
+  const OtherLock lock(&shared_, folio, held);
   if (!lock.owned()) {
     plan->kind = Kind::kBusy;
     return;
@@ -275,7 +275,8 @@ uint32_t FaultPath::SwapInOrdersLocked(Service* service,
 }
 
 bool FaultPath::Charge(Service* service, uint32_t* orders, bool frees_slots) {
-  if (!SpaceOf(*service->region).CanTakeOut()) {
+  AddressSpace& space = SpaceOf(*service->region);
+  if (!space.CanTakeOut() || space.IsAwaited(service->fault.fault.address)) {
     *orders &= ~(*orders - 1);  // The lowest.
     const int order = std::bit_width(*orders) - 1;
     service->region->group()->ForceCharge(PagesOf(order));

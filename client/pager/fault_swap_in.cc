@@ -57,7 +57,7 @@ FaultPath::Turn FaultPath::FromStaging(Service* service, const Plan& plan) {
       folio = shared_.swap.SwapCacheGetFolio(plan.word.entry());
     }
     if (folio != nullptr) {
-      const FolioLock folio_lock(&shared_, folio, mu);
+      const OtherLock folio_lock(&shared_, folio, mu);
       if (folio_lock.owned() && folio->order == order &&
           folio->staging != nullptr && !folio->mapped) {
         done = CopyStagedLocked(service, folio, &used, &spare);

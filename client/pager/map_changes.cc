@@ -103,12 +103,13 @@ void MapChanges::AdoptLeftovers() {
       if (!leftovers_.PopDue(now, &range)) return;
     }
     for (const auto& piece : mm_.regions.PiecesIn(range.first, range.second)) {
-      AdoptIn(piece);
+      AdoptIn(piece, std::nullopt);
     }
   }
 }
 
-void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
+void MapChanges::AdoptIn(const RegionTable::Piece& piece,
+                         const std::optional<Counted>& counted) {
   Region* const region = piece.region.get();
   const char* at = piece.start;
   // What is empty is passed over in one step, however large it is.
@@ -122,79 +123,82 @@ void MapChanges::AdoptIn(const RegionTable::Piece& piece) {
     char* const start = piece.start + (page - piece.page) * kPageBytes;
     char* const end = start + (next - page) * kPageBytes;
     at = end;
-    MutexLock lock(shared_.LockOf(region, page));
+    Mutex* const mu = shared_.LockOf(region, page);
+    MutexLock lock(mu);
     const bool there = region->AddressOf(page) == start &&
                        region->RunAt(page, next - page) == next - page;
     if (region->dead() || !there) return;  // Or it moved.
-    AdoptBlockLocked({start, end, piece.region, page});
+    AdoptBlockLocked({start, end, piece.region, page}, counted, mu);
   }
 }
 
-void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece) {
-  Region* const region = piece.region.get();
+void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece,
+                                  const std::optional<Counted>& counted,
+                                  Mutex* held) {
+  const size_t bytes = piece.pages() * kPageBytes;
   // A discard that is under way, here or elsewhere: later.
-  if (!mm_.space->Settled(piece.start, piece.pages() * kPageBytes)) {
+  if (!mm_.space->Settled(piece.start, bytes)) {
     AddLeftovers(piece.start, piece.end);
     return;
   }
-  const PageMap& map = region->map();
-  const uint64_t end = piece.page + piece.pages();
-  for (uint64_t page = piece.page; page < end;) {
-    const uint64_t first = page;
-    while (page < end && map.Get(page).is_zeros()) ++page;
-    if (page == first) {
-      ++page;
-      continue;
+  PageSet found = FindLocked(piece, counted, held);
+  if (found.none()) return;
+  if (piece.region->found()) {
+    // What is taken out where it does not fault reads as zeros. Asked again
+    // then, as a mapping that came in between may be another one.
+    if (!mm_.space->MakeFault(piece.start, bytes) ||
+        !mm_.space->Settled(piece.start, bytes)) {
+      return;
     }
-    const auto run = RegionTable::Piece(piece).In(
-        piece.start + (first - piece.page) * kPageBytes,
-        piece.start + (page - piece.page) * kPageBytes);
-    AdoptRunLocked(run);
+    found = FindLocked(piece, counted, held);
+  }
+  const std::vector<AddressRange> later = LeftoversIn(piece.start, piece.end);
+  for (const auto& [from, to] : later) {
+    for (char* at = std::max(from, piece.start); at < std::min(to, piece.end);
+         at += kPageBytes) {
+      found.reset(static_cast<size_t>(at - piece.start) / kPageBytes);
+    }
+  }
+  for (size_t i = found._Find_first(); i < found.size();) {
+    // What is near a discard is taken page by page.
+    const int order = later.empty() ? OrderAtLocked(piece, i, found) : 0;
+    AdoptLocked(piece.region.get(), piece.page + i, order);
+    i = found._Find_next(i + PagesOf(order) - 1);
   }
 }
 
-void MapChanges::AdoptRunLocked(const RegionTable::Piece& run) {
-  const std::vector<AddressRange> later = LeftoversIn(run.start, run.end);
-  const char* at = mm_.space->FirstOwn(run.start, run.end);
-  if (at == run.end) return;
-  // What is taken out where it does not fault reads as zeros. Asked again then,
-  // as a mapping that came in between may be another one.
-  const size_t bytes = run.pages() * kPageBytes;
-  if (run.region->found() && (!mm_.space->MakeFault(run.start, bytes) ||
-                              !mm_.space->Settled(run.start, bytes))) {
-    return;
+PageSet MapChanges::FindLocked(const RegionTable::Piece& run,
+                               const std::optional<Counted>& counted,
+                               Mutex* held) {
+  const PageMap& map = run.region->map();
+  PageSet unknown;
+  for (size_t i = 0; i < run.pages(); ++i) {
+    unknown[i] = map.Get(run.page + i).is_zeros();
   }
-  at = run.start;
-  while ((at = mm_.space->FirstOwn(at, run.end)) != run.end) {
-    const uint64_t page =
-        run.page + static_cast<uint64_t>(at - run.start) / kPageBytes;
-    const bool again = std::any_of(
-        later.begin(), later.end(),
-        [&](const AddressRange& r) { return r.first <= at && at < r.second; });
-    int order = 0;
-    if (later.empty()) {
-      order = OrderAtLocked(run.region.get(), page, at, run.end);
-    }
-    if (!again) AdoptLocked(run.region.get(), page, order);
-    at += BytesOf(order);
-  }
+  if (unknown.none()) return unknown;
+  const Residents residents = mm_.space->LookAt(run.start, run.pages());
+  const PageSet shared = unknown & residents.shared;
+  PageSet found = unknown & residents.present & ~shared;
+  if (counted && shared.any()) found |= shared & ~(*counted)(run, held);
+  return found;
 }
 
-int MapChanges::OrderAtLocked(Region* region, uint64_t page, const char* at,
-                              const char* end) {
+int MapChanges::OrderAtLocked(const RegionTable::Piece& run, size_t i,
+                              const PageSet& found) {
+  const uint64_t page = run.page + i;
   for (const int order : {kPmdOrder, kPartOrder}) {
-    const char* const last = at + BytesOf(order);
-    if (page % PagesOf(order) == 0 && last <= end &&
-        region->map().AllZeros(page, order) && region->IsWhole(page, order) &&
-        mm_.space->FirstNotOwn(at, last) == last) {
-      return order;
-    }
+    const uint64_t pages = PagesOf(order);
+    if (page % pages != 0 || i + pages > run.pages()) continue;
+    const PageSet all = ~PageSet() >> (kPagesPerPmd - pages) << i;
+    if ((found & all) == all && run.region->IsWhole(page, order)) return order;
   }
   return 0;
 }
 
-void MapChanges::Adopt(char* start, char* end) {
-  for (const auto& piece : mm_.regions.PiecesIn(start, end)) AdoptIn(piece);
+void MapChanges::Adopt(char* start, char* end, std::optional<Counted> counted) {
+  for (const auto& piece : mm_.regions.PiecesIn(start, end)) {
+    AdoptIn(piece, counted);
+  }
 }
 
 std::vector<AddressRange> MapChanges::LeftoversIn(const char* start,

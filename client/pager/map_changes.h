@@ -29,6 +29,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -70,8 +71,14 @@ class MapChanges {
   // Something in the range is there, or may be, that the page map takes for
   // absent zeros: it is looked at in a second.
   void AddLeftovers(char* start, char* end);
-  // Makes folios of what is there, now: of memory that was found.
-  void Adopt(char* start, char* end);
+  // Which pages of a run, in one block, are counted in another process that has
+  // them too. REQUIRES: the block's lock, `held`.
+  using Counted =
+      absl::FunctionRef<PageSet(const RegionTable::Piece& run, Mutex* held)>;
+  // Makes folios of what is there, now: of memory that was found. Of what
+  // others have too, if `counted`, of what none of them counts.
+  void Adopt(char* start, char* end,
+             std::optional<Counted> counted = std::nullopt);
 
  private:
   // A change that waits for another one.
@@ -120,17 +127,21 @@ class MapChanges {
 
   void Remove(const RegionTable::Piece& piece);
   void Unmap(const RegionTable::Piece& piece);
-  void AdoptIn(const RegionTable::Piece& piece);
-  // Part of a block. REQUIRES: its lock.
-  void AdoptBlockLocked(const RegionTable::Piece& piece);
-  // Part of a block, of which nothing is known. REQUIRES: its lock.
-  void AdoptRunLocked(const RegionTable::Piece& run);
+  void AdoptIn(const RegionTable::Piece& piece,
+               const std::optional<Counted>& counted);
+  // Part of a block. REQUIRES: its lock, `held`.
+  void AdoptBlockLocked(const RegionTable::Piece& piece,
+                        const std::optional<Counted>& counted, Mutex* held);
+  // The pages of the run of which nothing is known, which are there, and to be
+  // counted here. REQUIRES: their block's lock, `held`.
+  PageSet FindLocked(const RegionTable::Piece& run,
+                     const std::optional<Counted>& counted, Mutex* held);
   // Those that overlap the range.
   std::vector<AddressRange> LeftoversIn(const char* start, const char* end);
-  // The order of the folio that the present page there can be of, with those
-  // next to it up to `end`, all of which are there and nothing is known of.
-  int OrderAtLocked(Region* region, uint64_t page, const char* at,
-                    const char* end);
+  // The order of the folio that the i-th page of the run can be of, with those
+  // next to it, all of which are `found`.
+  static int OrderAtLocked(const RegionTable::Piece& run, size_t i,
+                           const PageSet& found);
   // Makes a folio of present pages. REQUIRES: the block's lock.
   void AdoptLocked(Region* region, uint64_t page, int order);
 

@@ -3,7 +3,6 @@
 #ifndef FARSWAP_CLIENT_PAGER_SHARED_H_
 #define FARSWAP_CLIENT_PAGER_SHARED_H_
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -14,6 +13,7 @@
 #include "client/pager/counters.h"
 #include "client/pager/grace.h"
 #include "client/pager/mm.h"
+#include "client/pager/promises.h"
 #include "client/pager/region.h"
 #include "client/pager/staging.h"
 #include "client/remote/transport.h"
@@ -45,27 +45,16 @@ struct Shared {
   RegionGraves graves;  // Of all address spaces.
   BlockLocks locks;
   Counters counters;
-  // Pages that are charged and not yet found: copies that writes to shared
-  // pages were let make (tree/fork_shares.h).
-  std::atomic<uint64_t> promised_pages{0};
+  Promises promises;
   // A fork was told, ever: pages may be shared with a child.
   std::atomic<bool> forked{false};
   std::atomic<int> demand{0};  // Faults being served: prefetch steps aside.
 
   Grace grace;  // Of regions' objects.
 
-  // At most so many fewer are promised; returns how many.
-  uint64_t TakePromised(uint64_t pages) {
-    uint64_t promised = promised_pages.load(std::memory_order_relaxed);
-    uint64_t taken = 0;
-    do {
-      taken = std::min(promised, pages);
-    } while (!promised_pages.compare_exchange_weak(promised, promised - taken));
-    return taken;
-  }
   // Of pages that were found: past the limit if need be, as they are there.
   void ChargeFound(core::MemoryGroup* group, uint64_t pages) {
-    const uint64_t paid = TakePromised(pages);
+    const uint64_t paid = promises.Take(pages);
     if (pages > paid) group->ForceCharge(pages - paid);
   }
 
@@ -74,24 +63,28 @@ struct Shared {
   }
 };
 
-// The lock of a folio that was found by a slot, beside the lock that is held:
-// pages that were moved (mremap) name slots of folios of other blocks. Tried
-// only, as there is no order between block locks.
-class FolioLock {
+// The lock of another block, beside the lock that is held, which may be the
+// same. Tried only, as there is no order between block locks.
+class OtherLock {
  public:
-  // REQUIRES: the caller is in `grace`, and has a reference.
-  FolioLock(Shared* shared, const core::Folio* folio,
+  OtherLock(Shared* shared, const Region* region, uint64_t page,
             Mutex* held) ABSL_NO_THREAD_SAFETY_ANALYSIS
-      : mu_(shared->LockOf(static_cast<Region*>(folio->owner), folio->index)),
+      : mu_(shared->LockOf(region, page)),
         held_(held),
         owned_(mu_ == held || mu_->TryLock()) {}
-  ~FolioLock() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // Of a folio that was found by a slot: pages that were moved (mremap) name
+  // slots of folios of other blocks. REQUIRES: the caller is in `grace`, and
+  // has a reference.
+  OtherLock(Shared* shared, const core::Folio* folio, Mutex* held)
+      : OtherLock(shared, static_cast<Region*>(folio->owner), folio->index,
+                  held) {}
+  ~OtherLock() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (owned_ && mu_ != held_) mu_->Unlock();
   }
-  FolioLock(const FolioLock&) = delete;
-  FolioLock& operator=(const FolioLock&) = delete;
+  OtherLock(const OtherLock&) = delete;
+  OtherLock& operator=(const OtherLock&) = delete;
 
-  // Whether the folio's fields may be read.
+  // Whether what it guards may be read.
   bool owned() const { return owned_; }
 
  private:

@@ -35,6 +35,10 @@ constexpr uint64_t kPresentBit = uint64_t{1} << 63;
 constexpr uint64_t kProtectedBit = uint64_t{1} << 57;
 constexpr uint64_t kExclusiveBit = uint64_t{1} << 56;
 
+bool IsShared(uint64_t word) {
+  return (word & kPresentBit) != 0 && (word & kExclusiveBit) == 0;
+}
+
 bool IsMoveOrUnmap(const MapEvent& change) {
   return change.kind == MapEvent::Kind::kRemap ||
          change.kind == MapEvent::Kind::kUnmap;
@@ -106,33 +110,16 @@ bool UffdProcess::TakeUnclear(std::vector<MapEvent>* unclear) {
 }
 
 // Whether or not it was forked while it was paged for: it may share since
-// before that.
-const char* UffdProcess::FirstOwn(const char* at, const char* end) {
-  // What is empty is passed over in one step.
-  at = FirstPresent(at, end);
-  return FirstThatIs(/*own=*/true, at, end);
-}
-
-const char* UffdProcess::FirstNotOwn(const char* at, const char* end) {
-  return FirstThatIs(/*own=*/false, at, end);
-}
-
-const char* UffdProcess::FirstThatIs(bool own, const char* at,
-                                     const char* end) const {
+// before that. What cannot be known is absent.
+Residents UffdProcess::LookAt(const char* at, size_t pages) {
   uint64_t words[kPagesPerPmd];
-  while (at < end) {
-    const size_t pages = std::min<size_t>(
-        kPagesPerPmd, static_cast<size_t>(end - at) / kPageBytes);
-    // Not known: it is not its own.
-    if (!ReadPagemap(at, pages, words)) return own ? end : at;
-    for (size_t i = 0; i < pages; ++i) {
-      const bool is =
-          (words[i] & kPresentBit) != 0 && (words[i] & kExclusiveBit) != 0;
-      if (is == own) return at + i * kPageBytes;
-    }
-    at += pages * kPageBytes;
+  Residents found;
+  if (!ReadPagemap(at, pages, words)) return found;
+  for (size_t i = 0; i < pages; ++i) {
+    found.present[i] = (words[i] & kPresentBit) != 0;
+    found.shared[i] = IsShared(words[i]);
   }
-  return end;
+  return found;
 }
 
 bool UffdProcess::ReadPagemap(const char* at, size_t pages,
@@ -203,15 +190,24 @@ bool UffdProcess::IsProtected(const char* at) {
   return ReadPagemap(at, 1, &word) && (word & kProtectedBit) != 0;
 }
 
-uint64_t UffdProcess::CountShared(const char* at, const char* end) const {
+uint64_t UffdProcess::CountShared(const char* at, const char* end,
+                                  bool is_protected) const {
   uint64_t words[kPagesPerPmd];
   const size_t pages = std::min<size_t>(
       kPagesPerPmd, static_cast<size_t>(end - at) / kPageBytes);
   if (!ReadPagemap(at, pages, words)) return 0;
   return static_cast<uint64_t>(
-      std::count_if(words, words + pages, [](uint64_t word) {
-        return (word & kPresentBit) != 0 && (word & kExclusiveBit) == 0;
+      std::count_if(words, words + pages, [&](uint64_t word) {
+        return IsShared(word) && ((word & kProtectedBit) != 0) == is_protected;
       }));
+}
+
+uint64_t UffdProcess::CountGuarded(const char* at, const char* end) {
+  return CountShared(at, end, /*is_protected=*/true);
+}
+
+uint64_t UffdProcess::CountOpen(const char* at, const char* end) const {
+  return CountShared(at, end, /*is_protected=*/false);
 }
 
 bool UffdProcess::IsAlive() {
@@ -226,9 +222,30 @@ bool UffdProcess::IsAlive() {
 OpResult UffdProcess::Unshare(char* at, size_t bytes) {
   Mover* const asked = mover();
   if (asked == nullptr) return {EBUSY, 0};
+  MutexLock lock(&unshare_mu_);
+  // An earlier one has no answer, as it waits there for a fault to be served.
+  if (IsAwaiting() && !asked->Answers()) return {EBUSY, 0};
   // Its mover is to write there, and must not wait for this process.
   if (forked() && !Unprotect(at, bytes)) return {EAGAIN, 0};
-  return asked->Unshare(at, bytes);
+  SetAwaited({at, at + bytes});
+  const OpResult unshared = asked->Unshare(at, bytes);
+  if (unshared.error != ETIMEDOUT) SetAwaited({});
+  return unshared;
+}
+
+void UffdProcess::SetAwaited(const AddressRange& range) {
+  MutexLock lock(&awaited_mu_);
+  awaited_ = range;
+}
+
+bool UffdProcess::IsAwaiting() {
+  MutexLock lock(&awaited_mu_);
+  return awaited_.first != awaited_.second;
+}
+
+bool UffdProcess::IsAwaited(const char* at) {
+  MutexLock lock(&awaited_mu_);
+  return awaited_.first <= at && at < awaited_.second;
 }
 
 // --- out ---

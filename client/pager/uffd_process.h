@@ -68,8 +68,9 @@ class UffdProcess final : public UffdSpace {
   bool Protect(char* at, size_t bytes);
   bool Unprotect(char* at, size_t bytes);
   bool IsProtected(const char* at);
-  // How many pages are there, and in another process too.
-  uint64_t CountShared(const char* at, const char* end) const;
+  // How many pages are in another process too, and not protected: a copy may
+  // come of each without a word.
+  uint64_t CountOpen(const char* at, const char* end) const;
   // Its pages may be shared with a child, or its parent.
   bool forked() const { return forked_.load(std::memory_order_relaxed); }
   void SetForked(bool forked) {
@@ -97,8 +98,9 @@ class UffdProcess final : public UffdSpace {
     return RegisterAll(at, bytes).ok();
   }
   bool End(const char* why) override;
-  const char* FirstOwn(const char* at, const char* end) override;
-  const char* FirstNotOwn(const char* at, const char* end) override;
+  Residents LookAt(const char* at, size_t pages) override;
+  uint64_t CountGuarded(const char* at, const char* end) override;
+  bool IsAwaited(const char* at) override;
   bool IsGone() override { return !IsAlive(); }
 
  private:
@@ -111,8 +113,11 @@ class UffdProcess final : public UffdSpace {
   bool SetProtection(char* at, size_t bytes, uint64_t mode);
   // The words of its pages in /proc/PID/pagemap; false: they cannot be had.
   bool ReadPagemap(const char* at, size_t pages, uint64_t* words) const;
-  // The first page that is its own, or is not.
-  const char* FirstThatIs(bool own, const char* at, const char* end) const;
+  void SetAwaited(const AddressRange& range);
+  bool IsAwaiting();
+  // How many pages are in another process too, and protected, or not.
+  uint64_t CountShared(const char* at, const char* end,
+                       bool is_protected) const;
   // A place in transit; null: it cannot be emptied now.
   char* TakeTransit(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
   bool EmptyHalf(size_t half) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
@@ -130,6 +135,12 @@ class UffdProcess final : public UffdSpace {
   Mutex pagemap_mu_;  // Of who sets it.
   std::atomic<uint32_t> tid_{0};
   std::atomic<bool> forked_{false};
+
+  // Held while the mover makes copies: some 200 ms at most.
+  Mutex unshare_mu_;
+  // Where it does, or may still; empty: nowhere.
+  Mutex awaited_mu_;  // A leaf.
+  AddressRange awaited_ ABSL_GUARDED_BY(awaited_mu_);
 
   // Moves and unmappings that were read since the last moment at which nothing
   // was unread. The reader's; forks are taken in by others.

@@ -28,8 +28,13 @@ constexpr milliseconds kLongestTurn{32};
 // However many they are: how many times as long as a pass nothing is done.
 constexpr int kRest = 3;
 
-std::chrono::steady_clock::time_point Now() {
-  return std::chrono::steady_clock::now();
+SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+// When what was begun then is to be done again.
+SteadyTime AfterPause(const Pause& pause, SteadyTime start) {
+  const SteadyTime end = Now();
+  return end + std::max<SteadyTime::duration>(pause.least,
+                                              pause.times * (end - start));
 }
 
 }  // namespace
@@ -66,17 +71,40 @@ void Adopter::Run() {
       if (stop_) return;
     }
     const Time start = Now();
-    Pass();
+    const Time due = Pass();
     const Time end = Now();
-    next = end + kLongestTurn;
-    for (const auto& [id, due] : due_) next = std::min(next, due);
-    next = std::max<Time>(next, end + kRest * (end - start));
+    next = std::max<Time>(std::min<Time>(due, end + kLongestTurn),
+                          end + kRest * (end - start));
   }
 }
 
-void Adopter::Pass() {
+Adopter::Time Adopter::Pass() {
+  const auto all = source_.All();
+  if (Now() >= sharers_due_) LookAtSharers(all);
+  LookAtOthers(all);
+  Time next = sharers_due_;
+  for (const auto& [id, due] : due_) next = std::min(next, due);
+  return next;
+}
+
+void Adopter::LookAtSharers(
+    const std::vector<std::shared_ptr<ProcessMm>>& all) {
+  const Time start = Now();
+  const Sharers sharers(&shared_, all);
+  const ForkShares::Outlook before = shares_.Look(sharers);
+  for (const auto& mm : sharers.mms()) {
+    mm->Adopt([&](const RegionTable::Piece& run, Mutex* held) {
+      return sharers.CountedLocked(*mm, run, held);
+    });
+  }
+  shares_.GiveBack(before);
+  sharers_due_ = AfterPause(kForked, start);
+}
+
+void Adopter::LookAtOthers(const std::vector<std::shared_ptr<ProcessMm>>& all) {
   std::unordered_map<uint64_t, Time> next;
-  for (const auto& mm : source_.All()) {
+  for (const auto& mm : all) {
+    if (mm->uffd().forked()) continue;
     const auto it = due_.find(mm->id());
     const Time start = Now();
     if (it != due_.end() && start < it->second) {
@@ -84,10 +112,7 @@ void Adopter::Pass() {
       continue;
     }
     mm->Adopt();
-    const Pause& pause = mm->uffd().forked() ? kForked : kOther;
-    const Time end = Now();
-    next[mm->id()] = end + std::max<Time::duration>(
-                               pause.least, pause.times * (end - start));
+    next[mm->id()] = AfterPause(kOther, start);
   }
   due_ = std::move(next);
 }

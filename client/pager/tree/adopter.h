@@ -3,17 +3,23 @@
 //
 // Of that the kernel tells nothing, so all page maps are compared with the
 // kernel's from time to time, in a thread that takes a part of a processor
-// only, however large the processes are.
+// only, however large the processes are. Those that share pages since a fork
+// are looked at together: what of these none of them counts, one does then.
 //
 // Thread-safe.
 #ifndef FARSWAP_CLIENT_PAGER_TREE_ADOPTER_H_
 #define FARSWAP_CLIENT_PAGER_TREE_ADOPTER_H_
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "client/pager/shared.h"
+#include "client/pager/tree/fork_shares.h"
 #include "client/pager/tree/process_mm.h"
 #include "client/pager/tree/tree_source.h"
 #include "common/mutex.h"
@@ -22,7 +28,8 @@ namespace farswap::pager {
 
 class Adopter {
  public:
-  explicit Adopter(const TreeSource* source) : source_(*source) {}
+  Adopter(Shared* shared, const TreeSource* source, ForkShares* shares)
+      : shared_(*shared), source_(*source), shares_(*shares) {}
   ~Adopter() { Stop(); }
   Adopter(const Adopter&) = delete;
   Adopter& operator=(const Adopter&) = delete;
@@ -35,11 +42,17 @@ class Adopter {
   using Time = std::chrono::steady_clock::time_point;
 
   void Run();
-  // Those that are due; forgets those that are gone.
-  void Pass();
+  // Those that are due; when the next one is.
+  Time Pass();
+  void LookAtSharers(const std::vector<std::shared_ptr<ProcessMm>>& all);
+  // Forgets those that are gone.
+  void LookAtOthers(const std::vector<std::shared_ptr<ProcessMm>>& all);
 
+  Shared& shared_;
   const TreeSource& source_;
-  // When the process of that id is next; the thread's.
+  ForkShares& shares_;
+  // The thread's: when those that share are next, and the others, by their ids.
+  Time sharers_due_;
   std::unordered_map<uint64_t, Time> due_;
   Mutex mu_;
   CondVar stop_asked_;

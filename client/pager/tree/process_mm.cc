@@ -75,6 +75,8 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   const std::vector<AddressRange> holes = uffd_.NotRegistered(start, bytes);
   // A fork that began before has copied it as it was: the next time.
   if (!uffd_.Settled(start, bytes)) return false;
+  // It may share it, too.
+  if (uffd_.forked()) (void)uffd_.Protect(start, bytes);
   // What happens from here on is applied after this, and finds the pieces.
   char* at = start;
   for (const auto& [from, to] : holes) {
@@ -112,8 +114,8 @@ bool ProcessMm::LetGo(Region* region, char* at, uint64_t page, uint64_t pages) {
   return true;
 }
 
-void ProcessMm::Adopt() {
-  changes_.Adopt(nullptr, reinterpret_cast<char*>(UINTPTR_MAX));
+void ProcessMm::Adopt(std::optional<MapChanges::Counted> counted) {
+  changes_.Adopt(nullptr, reinterpret_cast<char*>(UINTPTR_MAX), counted);
 }
 
 bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {

@@ -79,7 +79,6 @@ class TreePager::Impl final : public Workers::Handler {
   std::shared_ptr<core::MemoryGroup> group_;
   std::atomic<uint64_t> next_id_{1};
   TreeSource source_;
-  Adopter adopter_{&source_};
   // Forked children that cannot be read; kept open.
   Mutex unserved_mu_;
   std::vector<std::shared_ptr<ProcessMm>> unserved_
@@ -87,6 +86,7 @@ class TreePager::Impl final : public Workers::Handler {
   std::unique_ptr<Reclaim> reclaim_;
   std::unique_ptr<FaultPath> faults_;
   std::unique_ptr<ForkShares> shares_;
+  std::unique_ptr<Adopter> adopter_;
   std::unique_ptr<Workers> workers_;
 
   Mutex children_mu_;
@@ -116,16 +116,17 @@ absl::Status TreePager::Impl::Init(
   faults_ = std::make_unique<FaultPath>(&shared_, reclaim_.get());
   shares_ =
       std::make_unique<ForkShares>(&shared_, reclaim_.get(), group_.get());
+  adopter_ = std::make_unique<Adopter>(&shared_, &source_, shares_.get());
   workers_ = std::make_unique<Workers>(&source_, nullptr, this);
   status = reclaim_->Start();
   if (status.ok()) status = faults_->ahead().Start();
-  if (status.ok()) status = adopter_.Start();
+  if (status.ok()) status = adopter_->Start();
   return status.ok() ? workers_->Start() : status;
 }
 
 void TreePager::Impl::Shutdown() {
   if (workers_ == nullptr) return;
-  adopter_.Stop();
+  adopter_->Stop();
   // Puts first: they end waits for staging, and hold folios.
   shared_.transport->Shutdown(std::chrono::steady_clock::now() + kShutdownWait);
   shared_.staging->Shutdown();
@@ -259,7 +260,6 @@ void TreePager::Impl::Remove(const std::shared_ptr<ProcessMm>& mm) {
   for (const std::shared_ptr<Region>& region : mm->regions.Regions()) {
     EndRegion(&shared_, reclaim_.get(), region.get(), [](const auto&) {});
   }
-  shares_->Gone(mm.get());
   EndSharing(*mm);
 }
 
@@ -268,7 +268,10 @@ void TreePager::Impl::EndSharing(const ProcessMm& gone) {
   if (std::erase(children_, gone.id()) == 0 || !children_.empty()) return;
   // Whoever is left shares with nobody.
   for (const auto& mm : source_.All()) {
-    if (mm->uffd().forked()) shares_->End(mm.get());
+    if (!mm->uffd().forked()) continue;
+    shares_->End(mm.get());
+    // What is its own now is counted before what was promised for it is not.
+    mm->Adopt();
   }
   shares_->EndAll();
 }

@@ -1,0 +1,45 @@
+// Pages that are charged and not yet found.
+//
+// Processes that share pages since a fork have them once, charged to one of
+// them. When one of them is about to have a copy, be it that it writes there,
+// or that its page is to be taken out, there will be a page more than is
+// charged. That is charged then, and promised. The kernel does not say in which
+// process the page is that nobody counts: whoever finds it (MapChanges::Adopt)
+// takes the promise instead of charging it.
+//
+// Thread-safe.
+#ifndef FARSWAP_CLIENT_PAGER_PROMISES_H_
+#define FARSWAP_CLIENT_PAGER_PROMISES_H_
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+namespace farswap::pager {
+
+class Promises {
+ public:
+  void Give(uint64_t pages) { count_.fetch_add(pages); }
+  // At most so many fewer are promised; returns how many.
+  uint64_t Take(uint64_t pages) {
+    uint64_t count = count_.load(std::memory_order_relaxed);
+    uint64_t taken = 0;
+    do {
+      taken = std::min(count, pages);
+    } while (!count_.compare_exchange_weak(count, count - taken));
+    taken_.fetch_add(taken);
+    return taken;
+  }
+
+  uint64_t count() const { return count_.load(); }
+  // Of all times.
+  uint64_t taken() const { return taken_.load(); }
+
+ private:
+  std::atomic<uint64_t> count_{0};
+  std::atomic<uint64_t> taken_{0};
+};
+
+}  // namespace farswap::pager
+
+#endif  // FARSWAP_CLIENT_PAGER_PROMISES_H_
