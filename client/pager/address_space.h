@@ -24,6 +24,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
 #define FARSWAP_CLIENT_PAGER_ADDRESS_SPACE_H_
 
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -45,8 +46,12 @@ struct [[nodiscard]] OpResult {
 using PageSet = std::bitset<kPagesPerPmd>;
 
 struct Residents {
+  // A page of the kernel's zeros is none that is there.
   PageSet present;
   PageSet shared;  // Of them: another process has it too, since a fork.
+  // Of those that are shared, what is the same in all that have it: its frame,
+  // or, if that is not told (it takes CAP_SYS_ADMIN), its address.
+  std::array<uint64_t, kPagesPerPmd> names{};
 };
 
 class AddressSpace {
@@ -70,8 +75,10 @@ class AddressSpace {
 
   // Gives each of the pages a frame of its own where a forked child shares
   // it, so that it may be moved. Not while a lock is held: if a page is absent,
-  // the thread waits for it like the program's own.
-  virtual OpResult Unshare(char* at, size_t bytes) = 0;
+  // the thread waits for it like the program's own. `*opened`, also if it
+  // fails: how many were write-protected for being shared, and are no more, so
+  // that copies of them are not charged as yet (Promises).
+  virtual OpResult Unshare(char* at, size_t bytes, uint64_t* opened) = 0;
 
   // --- zap ---
   // Drops whatever is mapped. Nothing fences it from the program's own changes
@@ -95,9 +102,6 @@ class AddressSpace {
   virtual const char* FirstAbsent(const char* at, const char* end) = 0;
   // Which of at most kPagesPerPmd pages are there.
   virtual Residents LookAt(const char* at, size_t pages);
-  // How many pages of at most kPmdBytes are in another process too, since a
-  // fork, and write-protected: no copy of them is charged (Promises).
-  virtual uint64_t CountGuarded(const char* at, const char* end) { return 0; }
   // Whether a fault there may be one that who takes out waits for, so that it
   // must not wait for room.
   virtual bool IsAwaited(const char* at) { return false; }

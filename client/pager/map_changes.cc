@@ -103,14 +103,15 @@ void MapChanges::AdoptLeftovers() {
       if (!leftovers_.PopDue(now, &range)) return;
     }
     for (const auto& piece : mm_.regions.PiecesIn(range.first, range.second)) {
-      AdoptIn(piece, std::nullopt);
+      (void)AdoptIn(piece, std::nullopt);
     }
   }
 }
 
-void MapChanges::AdoptIn(const RegionTable::Piece& piece,
-                         const std::optional<Counted>& counted) {
+uint64_t MapChanges::AdoptIn(const RegionTable::Piece& piece,
+                             const MaybeUncounted& is_uncounted) {
   Region* const region = piece.region.get();
+  uint64_t left = 0;
   const char* at = piece.start;
   // What is empty is passed over in one step, however large it is.
   while ((at = mm_.space->FirstPresent(at, piece.end)) != piece.end) {
@@ -123,68 +124,86 @@ void MapChanges::AdoptIn(const RegionTable::Piece& piece,
     char* const start = piece.start + (page - piece.page) * kPageBytes;
     char* const end = start + (next - page) * kPageBytes;
     at = end;
-    Mutex* const mu = shared_.LockOf(region, page);
-    MutexLock lock(mu);
+    MutexLock lock(shared_.LockOf(region, page));
     const bool there = region->AddressOf(page) == start &&
                        region->RunAt(page, next - page) == next - page;
-    if (region->dead() || !there) return;  // Or it moved.
-    AdoptBlockLocked({start, end, piece.region, page}, counted, mu);
+    // Or it moved.
+    if (region->dead() || !there) return left + piece.pages();
+    left += AdoptBlockLocked({start, end, piece.region, page}, is_uncounted);
   }
+  return left;
 }
 
-void MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece,
-                                  const std::optional<Counted>& counted,
-                                  Mutex* held) {
-  const size_t bytes = piece.pages() * kPageBytes;
+uint64_t MapChanges::AdoptBlockLocked(const RegionTable::Piece& piece,
+                                      const MaybeUncounted& is_uncounted) {
+  const PageMap& map = piece.region->map();
+  const uint64_t end = piece.page + piece.pages();
+  uint64_t left = 0;
+  for (uint64_t page = piece.page; page < end;) {
+    const uint64_t first = page;
+    while (page < end && map.Get(page).is_zeros()) ++page;
+    if (page == first) {
+      ++page;
+      continue;
+    }
+    const auto run = RegionTable::Piece(piece).In(
+        piece.start + (first - piece.page) * kPageBytes,
+        piece.start + (page - piece.page) * kPageBytes);
+    left += AdoptRunLocked(run, is_uncounted);
+  }
+  return left;
+}
+
+uint64_t MapChanges::AdoptRunLocked(const RegionTable::Piece& run,
+                                    const MaybeUncounted& is_uncounted) {
+  const size_t bytes = run.pages() * kPageBytes;
+  PageSet found = FindLocked(run, is_uncounted);
+  if (found.none()) return 0;
   // A discard that is under way, here or elsewhere: later.
-  if (!mm_.space->Settled(piece.start, bytes)) {
-    AddLeftovers(piece.start, piece.end);
-    return;
+  if (!mm_.space->Settled(run.start, bytes)) {
+    AddLeftovers(run.start, run.end);
+    return found.count();
   }
-  PageSet found = FindLocked(piece, counted, held);
-  if (found.none()) return;
-  if (piece.region->found()) {
-    // What is taken out where it does not fault reads as zeros. Asked again
-    // then, as a mapping that came in between may be another one.
-    if (!mm_.space->MakeFault(piece.start, bytes) ||
-        !mm_.space->Settled(piece.start, bytes)) {
-      return;
-    }
-    found = FindLocked(piece, counted, held);
+  // What is taken out where it does not fault reads as zeros. Asked again then,
+  // as a mapping that came in between may be another one.
+  if (run.region->found() && (!mm_.space->MakeFault(run.start, bytes) ||
+                              !mm_.space->Settled(run.start, bytes))) {
+    return found.count();
   }
-  const std::vector<AddressRange> later = LeftoversIn(piece.start, piece.end);
+  found = FindLocked(run, is_uncounted);
+  const size_t all = found.count();
+  const std::vector<AddressRange> later = LeftoversIn(run.start, run.end);
   for (const auto& [from, to] : later) {
-    for (char* at = std::max(from, piece.start); at < std::min(to, piece.end);
+    for (char* at = std::max(from, run.start); at < std::min(to, run.end);
          at += kPageBytes) {
-      found.reset(static_cast<size_t>(at - piece.start) / kPageBytes);
+      found.reset(static_cast<size_t>(at - run.start) / kPageBytes);
     }
   }
+  const size_t left = all - found.count();
   for (size_t i = found._Find_first(); i < found.size();) {
     // What is near a discard is taken page by page.
-    const int order = later.empty() ? OrderAtLocked(piece, i, found) : 0;
-    AdoptLocked(piece.region.get(), piece.page + i, order);
+    const int order = later.empty() ? OrderAt(run, i, found) : 0;
+    AdoptLocked(run.region.get(), run.page + i, order);
     i = found._Find_next(i + PagesOf(order) - 1);
   }
+  return left;
 }
 
 PageSet MapChanges::FindLocked(const RegionTable::Piece& run,
-                               const std::optional<Counted>& counted,
-                               Mutex* held) {
-  const PageMap& map = run.region->map();
-  PageSet unknown;
-  for (size_t i = 0; i < run.pages(); ++i) {
-    unknown[i] = map.Get(run.page + i).is_zeros();
-  }
-  if (unknown.none()) return unknown;
+                               const MaybeUncounted& is_uncounted) const {
   const Residents residents = mm_.space->LookAt(run.start, run.pages());
-  const PageSet shared = unknown & residents.shared;
-  PageSet found = unknown & residents.present & ~shared;
-  if (counted && shared.any()) found |= shared & ~(*counted)(run, held);
+  PageSet found = residents.present & ~residents.shared;
+  if (!is_uncounted) return found;
+  const PageSet& shared = residents.shared;
+  for (size_t i = shared._Find_first(); i < shared.size();
+       i = shared._Find_next(i)) {
+    found[i] = (*is_uncounted)(residents.names[i]);
+  }
   return found;
 }
 
-int MapChanges::OrderAtLocked(const RegionTable::Piece& run, size_t i,
-                              const PageSet& found) {
+int MapChanges::OrderAt(const RegionTable::Piece& run, size_t i,
+                        const PageSet& found) {
   const uint64_t page = run.page + i;
   for (const int order : {kPmdOrder, kPartOrder}) {
     const uint64_t pages = PagesOf(order);
@@ -195,10 +214,13 @@ int MapChanges::OrderAtLocked(const RegionTable::Piece& run, size_t i,
   return 0;
 }
 
-void MapChanges::Adopt(char* start, char* end, std::optional<Counted> counted) {
+uint64_t MapChanges::Adopt(char* start, char* end,
+                           MaybeUncounted is_uncounted) {
+  uint64_t left = 0;
   for (const auto& piece : mm_.regions.PiecesIn(start, end)) {
-    AdoptIn(piece, counted);
+    left += AdoptIn(piece, is_uncounted);
   }
+  return left;
 }
 
 std::vector<AddressRange> MapChanges::LeftoversIn(const char* start,

@@ -71,14 +71,14 @@ class MapChanges {
   // Something in the range is there, or may be, that the page map takes for
   // absent zeros: it is looked at in a second.
   void AddLeftovers(char* start, char* end);
-  // Which pages of a run, in one block, are counted in another process that has
-  // them too. REQUIRES: the block's lock, `held`.
-  using Counted =
-      absl::FunctionRef<PageSet(const RegionTable::Piece& run, Mutex* held)>;
+  // Whether a page that others have, too, of that name (Residents), is to be
+  // counted here, as none of them does.
+  using IsUncounted = absl::FunctionRef<bool(uint64_t name)>;
   // Makes folios of what is there, now: of memory that was found. Of what
-  // others have too, if `counted`, of what none of them counts.
-  void Adopt(char* start, char* end,
-             std::optional<Counted> counted = std::nullopt);
+  // others have too only if it is given, and says so. Returns how many such
+  // pages, or some more, were left for later, as the program is changing them.
+  uint64_t Adopt(char* start, char* end,
+                 std::optional<IsUncounted> is_uncounted = std::nullopt);
 
  private:
   // A change that waits for another one.
@@ -127,21 +127,25 @@ class MapChanges {
 
   void Remove(const RegionTable::Piece& piece);
   void Unmap(const RegionTable::Piece& piece);
-  void AdoptIn(const RegionTable::Piece& piece,
-               const std::optional<Counted>& counted);
-  // Part of a block. REQUIRES: its lock, `held`.
-  void AdoptBlockLocked(const RegionTable::Piece& piece,
-                        const std::optional<Counted>& counted, Mutex* held);
-  // The pages of the run of which nothing is known, which are there, and to be
-  // counted here. REQUIRES: their block's lock, `held`.
+  using MaybeUncounted = std::optional<IsUncounted>;
+  // Those return what Adopt does.
+  uint64_t AdoptIn(const RegionTable::Piece& piece,
+                   const MaybeUncounted& is_uncounted);
+  // Part of a block. REQUIRES: its lock.
+  uint64_t AdoptBlockLocked(const RegionTable::Piece& piece,
+                            const MaybeUncounted& is_uncounted);
+  // Part of a block, of which nothing is known. REQUIRES: its lock.
+  uint64_t AdoptRunLocked(const RegionTable::Piece& run,
+                          const MaybeUncounted& is_uncounted);
+  // The pages of the run which are there, and to be counted here.
   PageSet FindLocked(const RegionTable::Piece& run,
-                     const std::optional<Counted>& counted, Mutex* held);
+                     const MaybeUncounted& is_uncounted) const;
   // Those that overlap the range.
   std::vector<AddressRange> LeftoversIn(const char* start, const char* end);
   // The order of the folio that the i-th page of the run can be of, with those
   // next to it, all of which are `found`.
-  static int OrderAtLocked(const RegionTable::Piece& run, size_t i,
-                           const PageSet& found);
+  static int OrderAt(const RegionTable::Piece& run, size_t i,
+                     const PageSet& found);
   // Makes a folio of present pages. REQUIRES: the block's lock.
   void AdoptLocked(Region* region, uint64_t page, int order);
 

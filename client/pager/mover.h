@@ -34,8 +34,8 @@ class Mover {
   virtual OpResult Zap(char* at, size_t bytes) = 0;
   // As AddressSpace::Unshare.
   virtual OpResult Unshare(char* at, size_t bytes) = 0;
-  // Whether the last call has its answer.
-  virtual bool Answers() const = 0;
+  // Whether the last call has its answer, if only since it was given up.
+  virtual bool Answers() = 0;
   // Copies bytes of present pages of the process. An errno; 0: all of them.
   virtual int Read(char* to, const char* from, size_t bytes) = 0;
   // Ends the process, with a line that says why: what it has is not known to

@@ -19,24 +19,28 @@ namespace farswap::pager {
 
 class Promises {
  public:
-  void Give(uint64_t pages) { count_.fetch_add(pages); }
+  // So many pages were charged.
+  void Give(uint64_t pages) { given_.fetch_add(pages); }
   // At most so many fewer are promised; returns how many.
   uint64_t Take(uint64_t pages) {
-    uint64_t count = count_.load(std::memory_order_relaxed);
-    uint64_t taken = 0;
+    uint64_t taken = taken_.load();
+    uint64_t more = 0;
     do {
-      taken = std::min(count, pages);
-    } while (!count_.compare_exchange_weak(count, count - taken));
-    taken_.fetch_add(taken);
-    return taken;
+      more = std::min(given_.load() - taken, pages);
+    } while (!taken_.compare_exchange_weak(taken, taken + more));
+    return more;
   }
 
-  uint64_t count() const { return count_.load(); }
+  uint64_t count() const {
+    const uint64_t taken = taken_.load();  // First: never more than is given.
+    return given_.load() - taken;
+  }
   // Of all times.
+  uint64_t given() const { return given_.load(); }
   uint64_t taken() const { return taken_.load(); }
 
  private:
-  std::atomic<uint64_t> count_{0};
+  std::atomic<uint64_t> given_{0};
   std::atomic<uint64_t> taken_{0};
 };
 

@@ -68,13 +68,11 @@ bool TakeOut::Unshare(const core::Folio* folio) {
   AddressSpace& space = SpaceOf(*RegionOf(folio));
   if (space.FirstAbsent(at, at + bytes) != at + bytes) return false;
   shared_.counters.takeout_unshared.Add();
+  uint64_t opened = 0;
+  const bool done = space.Unshare(at, bytes, &opened).ok();
   // Who else has these pages keeps what is charged here.
-  const uint64_t left = space.CountGuarded(at, at + bytes);
-  folio->group->ForceCharge(left);
-  shared_.promises.Give(left);
-  const bool done = space.Unshare(at, bytes).ok();
-  const uint64_t unused = done ? 0 : space.CountGuarded(at, at + bytes);
-  folio->group->Uncharge(shared_.promises.Take(std::min(left, unused)));
+  folio->group->ForceCharge(opened);
+  shared_.promises.Give(opened);
   if (!done) return false;
   // A 2 MiB page that was shared has become small ones.
   MutexLock lock(shared_.LockOf(RegionOf(folio), folio->index));

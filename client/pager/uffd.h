@@ -55,7 +55,7 @@ class Uffd final : public UffdSpace {
 
   OpResult MoveIn(char* to, char* from, size_t bytes) override;
   OpResult MoveOut(char* to, char* from, size_t bytes) override;
-  OpResult Unshare(char* at, size_t bytes) override;
+  OpResult Unshare(char* at, size_t bytes, uint64_t* opened) override;
   // Whether that thread was ever in Unshare. Then a fault of its is as good as
   // one of the program's, and may be told when the thread has gone on already.
   bool MayFault(uint32_t tid) const;

@@ -132,7 +132,7 @@ Uffd::Forking Uffd::EndFork() {
   return forking;
 }
 
-OpResult Uffd::Unshare(char* at, size_t bytes) {
+OpResult Uffd::Unshare(char* at, size_t bytes, uint64_t* /*opened*/) {
   {
     const auto tid = static_cast<uint32_t>(gettid());
     MutexLock lock(&unsharers_mu_);

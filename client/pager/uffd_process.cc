@@ -34,6 +34,7 @@ constexpr int kMostProbes = 8192;
 constexpr uint64_t kPresentBit = uint64_t{1} << 63;
 constexpr uint64_t kProtectedBit = uint64_t{1} << 57;
 constexpr uint64_t kExclusiveBit = uint64_t{1} << 56;
+constexpr uint64_t kFrameBits = (uint64_t{1} << 55) - 1;
 
 bool IsShared(uint64_t word) {
   return (word & kPresentBit) != 0 && (word & kExclusiveBit) == 0;
@@ -118,7 +119,17 @@ Residents UffdProcess::LookAt(const char* at, size_t pages) {
   for (size_t i = 0; i < pages; ++i) {
     found.present[i] = (words[i] & kPresentBit) != 0;
     found.shared[i] = IsShared(words[i]);
+    const uint64_t frame = words[i] & kFrameBits;
+    found.names[i] = frame != 0 ? frame : U64(at) / kPageBytes + i;
   }
+  if (found.shared.none()) return found;
+  const char* const end = at + pages * kPageBytes;
+  const char* zero = at;
+  while ((zero = FirstOfKernelsZeros(zero, end)) != end) {
+    found.present.reset(static_cast<size_t>(zero - at) / kPageBytes);
+    zero += kPageBytes;
+  }
+  found.shared &= found.present;
   return found;
 }
 
@@ -190,24 +201,18 @@ bool UffdProcess::IsProtected(const char* at) {
   return ReadPagemap(at, 1, &word) && (word & kProtectedBit) != 0;
 }
 
-uint64_t UffdProcess::CountShared(const char* at, const char* end,
-                                  bool is_protected) const {
+UffdProcess::SharedPages UffdProcess::CountShared(const char* at,
+                                                  const char* end) const {
   uint64_t words[kPagesPerPmd];
+  SharedPages count;
   const size_t pages = std::min<size_t>(
       kPagesPerPmd, static_cast<size_t>(end - at) / kPageBytes);
-  if (!ReadPagemap(at, pages, words)) return 0;
-  return static_cast<uint64_t>(
-      std::count_if(words, words + pages, [&](uint64_t word) {
-        return IsShared(word) && ((word & kProtectedBit) != 0) == is_protected;
-      }));
-}
-
-uint64_t UffdProcess::CountGuarded(const char* at, const char* end) {
-  return CountShared(at, end, /*is_protected=*/true);
-}
-
-uint64_t UffdProcess::CountOpen(const char* at, const char* end) const {
-  return CountShared(at, end, /*is_protected=*/false);
+  if (!ReadPagemap(at, pages, words)) return count;
+  for (size_t i = 0; i < pages; ++i) {
+    if (!IsShared(words[i])) continue;
+    ++((words[i] & kProtectedBit) != 0 ? count.guarded : count.open);
+  }
+  return count;
 }
 
 bool UffdProcess::IsAlive() {
@@ -219,14 +224,22 @@ bool UffdProcess::IsAlive() {
   return false;
 }
 
-OpResult UffdProcess::Unshare(char* at, size_t bytes) {
+OpResult UffdProcess::Unshare(char* at, size_t bytes, uint64_t* opened) {
   Mover* const asked = mover();
-  if (asked == nullptr) return {EBUSY, 0};
-  MutexLock lock(&unshare_mu_);
+  if (asked == nullptr || !unshare_mu_.TryLock()) return {EBUSY, 0};
+  const OpResult unshared = UnshareAlone(asked, at, bytes, opened);
+  unshare_mu_.Unlock();
+  return unshared;
+}
+
+OpResult UffdProcess::UnshareAlone(Mover* asked, char* at, size_t bytes,
+                                   uint64_t* opened) {
   // An earlier one has no answer, as it waits there for a fault to be served.
   if (IsAwaiting() && !asked->Answers()) return {EBUSY, 0};
+  const uint64_t guarded = CountShared(at, at + bytes).guarded;
   // Its mover is to write there, and must not wait for this process.
   if (forked() && !Unprotect(at, bytes)) return {EAGAIN, 0};
+  *opened = guarded;
   SetAwaited({at, at + bytes});
   const OpResult unshared = asked->Unshare(at, bytes);
   if (unshared.error != ETIMEDOUT) SetAwaited({});

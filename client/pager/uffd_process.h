@@ -68,13 +68,23 @@ class UffdProcess final : public UffdSpace {
   bool Protect(char* at, size_t bytes);
   bool Unprotect(char* at, size_t bytes);
   bool IsProtected(const char* at);
-  // How many pages are in another process too, and not protected: a copy may
+  // How many pages, of at most kPmdBytes, are in another process too, and
+  // protected, so that their first write is told; or not, so that a copy may
   // come of each without a word.
-  uint64_t CountOpen(const char* at, const char* end) const;
-  // Its pages may be shared with a child, or its parent.
-  bool forked() const { return forked_.load(std::memory_order_relaxed); }
-  void SetForked(bool forked) {
-    forked_.store(forked, std::memory_order_relaxed);
+  struct SharedPages {
+    uint64_t guarded = 0;
+    uint64_t open = 0;
+  };
+  SharedPages CountShared(const char* at, const char* end) const;
+  // Its pages may be shared with a child, or its parent. kEnding: no more, but
+  // what it had is still to be looked for.
+  enum class Sharing { kNo, kYes, kEnding };
+  bool forked() const { return sharing_.load() != Sharing::kNo; }
+  void SetSharing(Sharing sharing) { sharing_.store(sharing); }
+  // It was looked for: kNo, unless it has begun anew.
+  void EndSharing() {
+    Sharing ending = Sharing::kEnding;
+    sharing_.compare_exchange_strong(ending, Sharing::kNo);
   }
 
   // For the reader. As UffdSpace::TryNext; notes what may have happened at the
@@ -89,7 +99,7 @@ class UffdProcess final : public UffdSpace {
     return CopyIn(to, from, bytes);
   }
   OpResult MoveOut(char* to, char* from, size_t bytes) override;
-  OpResult Unshare(char* at, size_t bytes) override;
+  OpResult Unshare(char* at, size_t bytes, uint64_t* opened) override;
   // Not from outside.
   OpResult Zap(char* at, size_t bytes) override;
   OpResult DropTable(char* block) override;
@@ -99,7 +109,6 @@ class UffdProcess final : public UffdSpace {
   }
   bool End(const char* why) override;
   Residents LookAt(const char* at, size_t pages) override;
-  uint64_t CountGuarded(const char* at, const char* end) override;
   bool IsAwaited(const char* at) override;
   bool IsGone() override { return !IsAlive(); }
 
@@ -113,11 +122,10 @@ class UffdProcess final : public UffdSpace {
   bool SetProtection(char* at, size_t bytes, uint64_t mode);
   // The words of its pages in /proc/PID/pagemap; false: they cannot be had.
   bool ReadPagemap(const char* at, size_t pages, uint64_t* words) const;
+  OpResult UnshareAlone(Mover* asked, char* at, size_t bytes, uint64_t* opened)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(unshare_mu_);
   void SetAwaited(const AddressRange& range);
   bool IsAwaiting();
-  // How many pages are in another process too, and protected, or not.
-  uint64_t CountShared(const char* at, const char* end,
-                       bool is_protected) const;
   // A place in transit; null: it cannot be emptied now.
   char* TakeTransit(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
   bool EmptyHalf(size_t half) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
@@ -134,9 +142,9 @@ class UffdProcess final : public UffdSpace {
   std::atomic<bool> stalled_{false};
   Mutex pagemap_mu_;  // Of who sets it.
   std::atomic<uint32_t> tid_{0};
-  std::atomic<bool> forked_{false};
+  std::atomic<Sharing> sharing_{Sharing::kNo};
 
-  // Held while the mover makes copies: some 200 ms at most.
+  // Held while the mover makes copies: some 200 ms at most. Tried only.
   Mutex unshare_mu_;
   // Where it does, or may still; empty: nowhere.
   Mutex awaited_mu_;  // A leaf.

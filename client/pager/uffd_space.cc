@@ -36,6 +36,7 @@ static_assert(sizeof(ScanArg) == 96);
 constexpr uint64_t kIoctlPagemapScan = _IOWR('f', 16, ScanArg);
 constexpr uint64_t kPagePresent = 1 << 3;
 constexpr uint64_t kPageSwapped = 1 << 4;
+constexpr uint64_t kPageOfZeros = 1 << 5;
 constexpr uint64_t kPageHuge = 1 << 6;
 
 constexpr uint64_t kFeatures =
@@ -206,6 +207,10 @@ const char* UffdSpace::FirstPresent(const char* at, const char* end) {
 
 const char* UffdSpace::FirstAbsent(const char* at, const char* end) {
   return Scan(at, end, kPagePresent | kPageSwapped, /*inverted=*/true);
+}
+
+const char* UffdSpace::FirstOfKernelsZeros(const char* at, const char* end) {
+  return Scan(at, end, kPageOfZeros);
 }
 
 bool UffdSpace::IsHuge(const char* at) {

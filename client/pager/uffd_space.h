@@ -101,6 +101,8 @@ class UffdSpace : public AddressSpace {
   bool HasMoved(const char* to, const char* from, int error) {
     return error == EEXIST && IsPresent(to) && !IsPresent(from);
   }
+  // The first page that is the kernel's page of zeros, or `end`.
+  const char* FirstOfKernelsZeros(const char* at, const char* end);
   // Reads one message, if there is one: a fault is returned, changes are
   // appended to changes_.
   std::optional<Fault> Read();

@@ -54,6 +54,14 @@ int MoverClient::Read(char* to, const char* from, size_t bytes) {
   return 0;
 }
 
+bool MoverClient::Answers() {
+  if (!unanswered_.load(std::memory_order_relaxed)) return true;
+  MutexLock lock(&mu_);
+  Reply reply;
+  bool gone = false;
+  return !busy_ && (!unanswered_ || Await(&reply, Now(), &gone));
+}
+
 void MoverClient::Kill(const char* why) {
   LogRaw(LogLevel::kError, "the process of thread %d is ended: %s", thread_,
          why);

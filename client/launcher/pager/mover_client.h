@@ -33,9 +33,7 @@ class MoverClient final : public pager::Mover {
   pager::OpResult Move(char* to, char* from, size_t bytes) override;
   pager::OpResult Zap(char* at, size_t bytes) override;
   pager::OpResult Unshare(char* at, size_t bytes) override;
-  bool Answers() const override {
-    return !unanswered_.load(std::memory_order_relaxed);
-  }
+  bool Answers() override;
   int Read(char* to, const char* from, size_t bytes) override;
   void Kill(const char* why) override;
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "client/pager/thread.h"
+#include "client/pager/tree/sharers.h"
 
 namespace farswap::pager {
 namespace {
@@ -90,15 +91,16 @@ Adopter::Time Adopter::Pass() {
 void Adopter::LookAtSharers(
     const std::vector<std::shared_ptr<ProcessMm>>& all) {
   const Time start = Now();
-  const Sharers sharers(&shared_, all);
-  const ForkShares::Outlook before = shares_.Look(sharers);
+  const uint64_t promised = shares_.BeginLook(all);
+  Sharers sharers(&shared_, all);
+  uint64_t open_or_left = sharers.open();
   for (const auto& mm : sharers.mms()) {
-    mm->Adopt([&](const RegionTable::Piece& run, Mutex* held) {
-      return sharers.CountedLocked(*mm, run, held);
-    });
+    const uint64_t left = sharers.Adopt(mm.get());
+    if (left == 0) mm->uffd().EndSharing();
+    open_or_left += left;
   }
-  shares_.GiveBack(before);
-  sharers_due_ = AfterPause(kForked, start);
+  shares_.EndLook(promised, open_or_left);
+  sharers_due_ = AfterPause(sharers.mms().empty() ? kOther : kForked, start);
 }
 
 void Adopter::LookAtOthers(const std::vector<std::shared_ptr<ProcessMm>>& all) {

@@ -8,11 +8,16 @@
 namespace farswap::pager {
 
 void ForkShares::Protect(ProcessMm* mm) {
-  mm->uffd().SetForked(true);
+  mm->uffd().SetSharing(UffdProcess::Sharing::kYes);
+  ProtectAll(mm);
+}
+
+void ForkShares::ProtectAll(ProcessMm* mm) {
+  bool all = true;
   for (const auto& piece : mm->regions.All()) {
-    // Where it is refused, copies are only counted, later.
-    (void)mm->uffd().Protect(piece.start, piece.pages() * kPageBytes);
+    all &= mm->uffd().Protect(piece.start, piece.pages() * kPageBytes);
   }
+  mm->unprotected.store(!all, std::memory_order_relaxed);
 }
 
 RegionTable::Piece ForkShares::Around(const ProcessMm& mm, char* page,
@@ -30,11 +35,11 @@ void ForkShares::Serve(ProcessMm* mm, const Fault& fault, SteadyTime read_at) {
   char* const page =
       fault.address - reinterpret_cast<uintptr_t>(fault.address) % kPageBytes;
   RegionTable::Piece range = Around(*mm, page, kPagesPerPart);
-  const uint64_t shared = uffd.CountGuarded(range.start, range.end);
+  const uint64_t shared = uffd.CountShared(range.start, range.end).guarded;
   if (shared == 0) {
     // Perhaps nothing next to it is shared any more either.
     const RegionTable::Piece block = Around(*mm, page, kPagesPerPmd);
-    if (uffd.CountGuarded(block.start, block.end) == 0) range = block;
+    if (uffd.CountShared(block.start, block.end).guarded == 0) range = block;
   } else {
     Charge(mm, page, shared, read_at + shared_.fault_deadline);
   }
@@ -64,36 +69,39 @@ bool ForkShares::TryUnprotect(ProcessMm* mm, const char* page,
     group_.Uncharge(shared);
     return false;
   }
-  // Before: they may be found at once.
-  shared_.promises.Give(shared);
-  if (uffd.Unprotect(range.start, range.pages() * kPageBytes)) return true;
-  // What was found meanwhile is paid for by it.
-  group_.Uncharge(shared_.promises.Take(shared));
+  if (uffd.Unprotect(range.start, range.pages() * kPageBytes)) {
+    // From when they are open: or they would be given back. What is found
+    // before is charged twice until that.
+    shared_.promises.Give(shared);
+    return true;
+  }
+  group_.Uncharge(shared);
   return false;
 }
 
 void ForkShares::End(ProcessMm* mm) {
-  mm->uffd().SetForked(false);
   for (const auto& piece : mm->regions.All()) {
     (void)mm->uffd().Unprotect(piece.start, piece.pages() * kPageBytes);
   }
+  // What has become its own by this is still to be found.
+  mm->uffd().SetSharing(UffdProcess::Sharing::kEnding);
 }
 
-void ForkShares::EndAll() {
-  group_.Uncharge(shared_.promises.Take(UINT64_MAX));
+uint64_t ForkShares::BeginLook(
+    const std::vector<std::shared_ptr<ProcessMm>>& all) {
+  for (const auto& mm : all) {
+    if (mm->unprotected.load(std::memory_order_relaxed)) ProtectAll(mm.get());
+  }
+  return shared_.promises.given();
 }
 
-ForkShares::Outlook ForkShares::Look(const Sharers& sharers) const {
-  Outlook look{shared_.promises.count(), shared_.promises.taken(), 0};
-  // Mostly there is nothing, and nothing is read.
-  if (look.promised > 0) look.open = sharers.CountOpen();
-  return look;
-}
-
-void ForkShares::GiveBack(const Outlook& before) {
-  const uint64_t used = shared_.promises.taken() - before.taken + before.open;
-  if (used >= before.promised) return;
-  group_.Uncharge(shared_.promises.Take(before.promised - used));
+void ForkShares::EndLook(uint64_t promised, uint64_t open_or_left) {
+  const uint64_t used = shared_.promises.taken() + open_or_left;
+  const uint64_t unused = promised - std::min(promised, used);
+  const uint64_t twice = std::min(unused, unused_);
+  const uint64_t back = shared_.promises.Take(twice);
+  if (back > 0) group_.Uncharge(back);
+  unused_ = unused - twice;
 }
 
 }  // namespace farswap::pager

@@ -50,7 +50,9 @@ void ProcessMm::Track(char* start, char* end) {
   // The text that names the range may be older than a change of it: what it
   // says of a gap is only a guess, which the registering proves.
   (void)changes_.TryExclude([&] { tracked = TrackExcluded(start, end); });
-  for (const auto& [first, last] : tracked) changes_.Adopt(first, last);
+  for (const auto& [first, last] : tracked) {
+    (void)changes_.Adopt(first, last);
+  }
 }
 
 std::vector<AddressRange> ProcessMm::TrackExcluded(char* start, char* end) {
@@ -114,8 +116,9 @@ bool ProcessMm::LetGo(Region* region, char* at, uint64_t page, uint64_t pages) {
   return true;
 }
 
-void ProcessMm::Adopt(std::optional<MapChanges::Counted> counted) {
-  changes_.Adopt(nullptr, reinterpret_cast<char*>(UINTPTR_MAX), counted);
+uint64_t ProcessMm::Adopt(std::optional<MapChanges::IsUncounted> is_uncounted) {
+  return changes_.Adopt(nullptr, reinterpret_cast<char*>(UINTPTR_MAX),
+                        is_uncounted);
 }
 
 bool ProcessMm::IsHereLocked(Region* region, uint64_t page, uint64_t pages) {
@@ -136,9 +139,10 @@ void ProcessMm::Untrack(char* start, char* end) {
 void ProcessMm::UntrackExcluded(char* start, char* end) {
   for (const auto& piece : regions.PiecesIn(start, end)) {
     bool answers = true;
+    uint64_t opened = 0;  // Not charged: whoever has them is to be found.
     ForEachBlock(piece, [&](char* at, uint64_t page, uint64_t pages) {
       answers = LetGo(piece.region.get(), at, page, pages) ||
-                uffd_.Unshare(at, pages * kPageBytes).ok();
+                uffd_.Unshare(at, pages * kPageBytes, &opened).ok();
       return answers;
     });
     if (!answers) return;

@@ -53,6 +53,8 @@ class ProcessMm final : public Mm,
   // Where a forked child is told its id (client/launcher/process_wire.h); 0:
   // not known.
   std::atomic<uint64_t> tag_page{0};
+  // Something that it shares could not be write-protected (ForkShares).
+  std::atomic<bool> unprotected{false};
   // Nobody knows what it has, so it is not served: who faults is ended.
   void Condemn() { condemned_.store(true, std::memory_order_relaxed); }
   bool condemned() const { return condemned_.load(std::memory_order_relaxed); }
@@ -64,9 +66,9 @@ class ProcessMm final : public Mm,
   // next time.
   void Track(char* start, char* end);
   // Makes what is there, and was not known or was another one's too, folios:
-  // charged, and to be taken out. Of what others have too, if `counted`, what
-  // none of them counts.
-  void Adopt(std::optional<MapChanges::Counted> counted = std::nullopt);
+  // charged, and to be taken out. As MapChanges::Adopt.
+  uint64_t Adopt(
+      std::optional<MapChanges::IsUncounted> is_uncounted = std::nullopt);
   // What of the range is far memory is not to be any more: brings in what is
   // out, and lets go of what is all there. What is not is for the next time.
   void Untrack(char* start, char* end);

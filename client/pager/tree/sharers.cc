@@ -5,37 +5,6 @@
 #include "common/units.h"
 
 namespace farswap::pager {
-namespace {
-
-// Splits a piece into what each block of its region has of it.
-std::vector<RegionTable::Piece> BlocksOf(RegionTable::Piece piece) {
-  std::vector<RegionTable::Piece> parts;
-  while (piece.start < piece.end) {
-    const uint64_t pages =
-        std::min(piece.pages(), kPagesPerPmd - piece.page % kPagesPerPmd);
-    char* const next = piece.start + pages * kPageBytes;
-    parts.push_back(piece.In(piece.start, next));
-    piece = {next, piece.end, piece.region, piece.page + pages};
-  }
-  return parts;
-}
-
-PageSet FirstPages(size_t pages) {
-  return ~PageSet() >> (kPagesPerPmd - pages);
-}
-
-// Those of a piece of a block that are folios, and another process's too.
-PageSet SharedFoliosLocked(ProcessMm* mm, const RegionTable::Piece& piece) {
-  PageSet folios;
-  const PageMap& map = piece.region->map();
-  for (size_t i = 0; i < piece.pages(); ++i) {
-    folios[i] = map.Get(piece.page + i).kind() == PageWord::Kind::kFolio;
-  }
-  if (folios.none()) return folios;
-  return folios & mm->uffd().LookAt(piece.start, piece.pages()).shared;
-}
-
-}  // namespace
 
 Sharers::Sharers(Shared* shared,
                  const std::vector<std::shared_ptr<ProcessMm>>& all)
@@ -43,46 +12,50 @@ Sharers::Sharers(Shared* shared,
   for (const auto& mm : all) {
     if (mm->uffd().forked()) mms_.push_back(mm);
   }
-  std::stable_partition(mms_.begin(), mms_.end(),
-                        [](const auto& mm) { return mm->uffd().CanTakeOut(); });
-}
-
-PageSet Sharers::CountedLocked(const ProcessMm& mm,
-                               const RegionTable::Piece& run,
-                               Mutex* held) const {
-  PageSet counted;
-  for (const auto& other : mms_) {
-    if (other.get() == &mm) continue;
-    for (const auto& piece : other->regions.PiecesIn(run.start, run.end)) {
-      for (const auto& part : BlocksOf(piece)) {
-        const OtherLock lock(&shared_, part.region.get(), part.page, held);
-        const auto at =
-            static_cast<size_t>(part.start - run.start) / kPageBytes;
-        // Not known: perhaps. It is asked again.
-        counted |= (lock.owned() ? SharedFoliosLocked(other.get(), part)
-                                 : FirstPages(part.pages()))
-                   << at;
-      }
-    }
-  }
-  return counted;
-}
-
-uint64_t Sharers::CountOpen() const {
-  uint64_t open = 0;
+  // Those first of which pages can be taken out.
+  std::stable_partition(mms_.begin(), mms_.end(), [](const auto& mm) {
+    return mm->uffd().CanTakeOut() && !mm->uffd().stalled();
+  });
   for (const auto& mm : mms_) {
-    for (const auto& piece : mm->regions.All()) {
-      const char* at = piece.start;
-      while ((at = mm->uffd().FirstPresent(at, piece.end)) != piece.end) {
-        const char* const end =
-            at +
-            std::min<size_t>(kPmdBytes, static_cast<size_t>(piece.end - at));
-        open += mm->uffd().CountOpen(at, end);
-        at = end;
-      }
+    for (const auto& piece : mm->regions.All()) Look(mm.get(), piece);
+  }
+}
+
+void Sharers::Look(ProcessMm* mm, const RegionTable::Piece& piece) {
+  UffdProcess& uffd = mm->uffd();
+  const char* at = piece.start;
+  while ((at = uffd.FirstPresent(at, piece.end)) != piece.end) {
+    // What the block of that page has of the piece.
+    const uint64_t page =
+        piece.page + static_cast<uint64_t>(at - piece.start) / kPageBytes;
+    const uint64_t pages =
+        std::min(kPagesPerPmd - page % kPagesPerPmd,
+                 static_cast<uint64_t>(piece.end - at) / kPageBytes);
+    char* const start = piece.start + (page - piece.page) * kPageBytes;
+    at = start + pages * kPageBytes;
+    const UffdProcess::SharedPages count = uffd.CountShared(start, at);
+    open_ += count.open;
+    if (count.open + count.guarded == 0) continue;
+    NoteFolios(mm, {start, start + pages * kPageBytes, piece.region, page});
+  }
+}
+
+void Sharers::NoteFolios(const ProcessMm* mm, const RegionTable::Piece& part) {
+  Region* const region = part.region.get();
+  MutexLock lock(shared_.LockOf(region, part.page));
+  const Residents residents = SpaceOf(*region).LookAt(part.start, part.pages());
+  for (size_t i = residents.shared._Find_first(); i < residents.shared.size();
+       i = residents.shared._Find_next(i)) {
+    if (region->map().Get(part.page + i).kind() == PageWord::Kind::kFolio) {
+      counted_.emplace(residents.names[i], mm);
     }
   }
-  return open;
+}
+
+uint64_t Sharers::Adopt(ProcessMm* mm) {
+  return mm->Adopt([&](uint64_t name) {
+    return counted_.emplace(name, mm).first->second == mm;
+  });
 }
 
 }  // namespace farswap::pager

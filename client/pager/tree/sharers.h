@@ -1,41 +1,49 @@
-// The processes that may share pages since a fork: who counts a page.
+// The processes that may share pages since a fork, looked at together: a page
+// that several of them have is one page of the machine's, and is to be counted
+// in one of them, as a folio.
 //
-// A page that several of them have is one page of the machine's, and counted in
-// one of them: as a folio, by its address, which forks leave as it is. (Where
-// one has moved it since, it is counted twice, until it is taken out.)
+// Where frames are not told (Residents) two pages of one address are taken for
+// the same: after some generations of forks one of them may be counted by
+// nobody, or one that was moved (mremap) by two.
 //
-// Thread-safe.
+// For one thread: a look at a moment.
 #ifndef FARSWAP_CLIENT_PAGER_TREE_SHARERS_H_
 #define FARSWAP_CLIENT_PAGER_TREE_SHARERS_H_
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "client/pager/shared.h"
 #include "client/pager/tree/process_mm.h"
-#include "common/mutex.h"
 
 namespace farswap::pager {
 
 class Sharers {
  public:
-  // Of these processes, those that were forked, or have.
+  // Of these processes, those that were forked, or have. Takes block locks, one
+  // at a time; reads the page map of each once.
   Sharers(Shared* shared, const std::vector<std::shared_ptr<ProcessMm>>& all);
 
-  // Those whose pages can be taken out first.
   const std::vector<std::shared_ptr<ProcessMm>>& mms() const { return mms_; }
-
-  // Which pages of the process's run, in one block, are folios of another one,
-  // which it does not have to itself. REQUIRES: the block's lock, `held`.
-  PageSet CountedLocked(const ProcessMm& mm, const RegionTable::Piece& run,
-                        Mutex* held) const;
   // How many of their pages may be copied without a word.
-  uint64_t CountOpen() const;
+  uint64_t open() const { return open_; }
+
+  // Makes folios of what the process has and none of them counts. Returns how
+  // many such pages were left for later.
+  uint64_t Adopt(ProcessMm* mm);
 
  private:
+  void Look(ProcessMm* mm, const RegionTable::Piece& piece);
+  // Of a part of a block, the shared pages that are folios.
+  void NoteFolios(const ProcessMm* mm, const RegionTable::Piece& part);
+
   Shared& shared_;
   std::vector<std::shared_ptr<ProcessMm>> mms_;
+  uint64_t open_ = 0;
+  // Who counts a page, by its name.
+  std::unordered_map<uint64_t, const ProcessMm*> counted_;
 };
 
 }  // namespace farswap::pager

@@ -268,12 +268,8 @@ void TreePager::Impl::EndSharing(const ProcessMm& gone) {
   if (std::erase(children_, gone.id()) == 0 || !children_.empty()) return;
   // Whoever is left shares with nobody.
   for (const auto& mm : source_.All()) {
-    if (!mm->uffd().forked()) continue;
-    shares_->End(mm.get());
-    // What is its own now is counted before what was promised for it is not.
-    mm->Adopt();
+    if (mm->uffd().forked()) shares_->End(mm.get());
   }
-  shares_->EndAll();
 }
 
 void TreePager::Impl::DoChores() {

@@ -70,8 +70,8 @@ class FaultyAddressSpace final : public AddressSpace {
       return real_.MoveOut(to + at, from + at, n);
     });
   }
-  OpResult Unshare(char* at, size_t bytes) override {
-    return real_.Unshare(at, bytes);
+  OpResult Unshare(char* at, size_t bytes, uint64_t* opened) override {
+    return real_.Unshare(at, bytes, opened);
   }
   OpResult Zap(char* at, size_t bytes) override {
     return Run(kZap, at, bytes,

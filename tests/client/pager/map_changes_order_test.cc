@@ -28,7 +28,7 @@ class SilentSpace final : public AddressSpace {
   }
   bool IsHuge(const char*) override { return false; }
   const char* FirstAbsent(const char*, const char* end) override { return end; }
-  OpResult Unshare(char*, size_t n) override { return {0, n}; }
+  OpResult Unshare(char*, size_t n, uint64_t*) override { return {0, n}; }
   bool GiveForked(char*, const char*) override { return false; }
   bool IsChanging(const char*, size_t) override { return false; }
   bool IsMoving(const char*, size_t) override { return false; }

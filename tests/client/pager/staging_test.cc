@@ -18,7 +18,7 @@ class CountingSpace final : public AddressSpace {
   OpResult CopyIn(char*, const char*, size_t n) override { return {0, n}; }
   OpResult MoveIn(char*, char*, size_t n) override { return {0, n}; }
   OpResult MoveOut(char*, char*, size_t n) override { return {0, n}; }
-  OpResult Unshare(char*, size_t n) override { return {0, n}; }
+  OpResult Unshare(char*, size_t n, uint64_t*) override { return {0, n}; }
   bool GiveForked(char*, const char*) override { return false; }
   OpResult Zap(char*, size_t n) override {
     ++zaps;

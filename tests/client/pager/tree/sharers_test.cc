@@ -45,6 +45,13 @@ class SharersTest : public testing::Test {
   void SetUp() override;
   void TearDown() override;
 
+  // Memory that is not far yet.
+  static char* Map() {
+    void* const mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mapped == MAP_FAILED ? nullptr : static_cast<char*>(mapped);
+  }
+  void Track(char* at) { mm_->Track(at, at + kBytes); }
   // Forks a child, which does that and waits to be ended.
   void Fork(const std::function<void()>& act);
   void End(size_t child);
@@ -86,11 +93,9 @@ void SharersTest::SetUp() {
   mm_ = *std::move(mm);
   mm_->uffd().SetPagemapOf(static_cast<uint32_t>(getpid()));
   ASSERT_TRUE(pager_->Begin(mm_).ok());
-  void* const mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ASSERT_NE(mapped, MAP_FAILED);
-  at_ = static_cast<char*>(mapped);
-  mm_->Track(at_, at_ + kBytes);
+  at_ = Map();
+  ASSERT_NE(at_, nullptr);
+  Track(at_);
   memset(at_, 'p', kBytes);
   Expect(kPages);
 }
@@ -106,7 +111,9 @@ void SharersTest::Fork(const std::function<void()>& act) {
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
   const OwnFd ours(ends[0]);
   const OwnFd its(ends[1]);
-  const pid_t pid = fork();
+  // fork() itself would hold the locks of malloc until the pager, which is of
+  // this process, has read of it.
+  const pid_t pid = _Fork();
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     char start = 0;
@@ -153,7 +160,32 @@ void SharersTest::Expect(size_t pages) {
 
 TEST_F(SharersTest, WhatIsSharedIsCountedOnce) {
   for (int i = 0; i < 3; ++i) Fork([] {});
-  Expect(kPages);
+  // What is left to the children is found by a look at all there is.
+  memset(at_, 'q', kPartBytes);
+  Expect(kPages + kPagesPerPart);
+}
+
+// Whoever has them, it is not who has others at their addresses.
+TEST_F(SharersTest, WhatIsLeftToOlderChildrenIsNotTakenForWhatYoungerOnesHave) {
+  for (int i = 0; i < 2; ++i) Fork([] {});
+  memset(at_, 'q', kBytes);
+  Fork([] {});
+  Expect(2 * kPages);
+  memset(at_, 'r', kBytes);
+  Fork([] {});
+  Expect(3 * kPages);
+}
+
+// The kernel's zeros, which it has but once.
+TEST_F(SharersTest, WhatWasReadOnlyIsNoMemory) {
+  char* const zeros = Map();
+  ASSERT_NE(zeros, nullptr);
+  for (size_t i = 0; i < kPages; ++i) ASSERT_EQ(zeros[i * kPageBytes], 0);
+  Track(zeros);
+  for (int i = 0; i < 2; ++i) Fork([] {});
+  memset(at_, 'q', kPartBytes);
+  Expect(kPages + kPagesPerPart);
+  munmap(zeros, kBytes);
 }
 
 // The children have the pages of before the write, of which none is one's own.
