@@ -45,12 +45,15 @@ class SharersTest : public testing::Test {
   void SetUp() override;
   void TearDown() override;
 
-  // Memory that is not far yet.
+  // Memory that is not far yet, with nothing beside it.
   static char* Map() {
-    void* const mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return mapped == MAP_FAILED ? nullptr : static_cast<char*>(mapped);
+    void* const room = mmap(nullptr, 3 * kBytes, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return nullptr;
+    char* const at = static_cast<char*>(room) + kBytes;
+    return mprotect(at, kBytes, PROT_READ | PROT_WRITE) == 0 ? at : nullptr;
   }
+  static void Unmap(char* at) { munmap(at - kBytes, 3 * kBytes); }
   void Track(char* at) { mm_->Track(at, at + kBytes); }
   // Forks a child, which does that and waits to be ended.
   void Fork(const std::function<void()>& act);
@@ -102,7 +105,7 @@ void SharersTest::SetUp() {
 
 void SharersTest::TearDown() {
   while (!children_.empty()) End(0);
-  if (at_ != nullptr) munmap(at_, kBytes);
+  if (at_ != nullptr) Unmap(at_);
   if (mm_ != nullptr) pager_->Remove(mm_);
 }
 
@@ -161,8 +164,8 @@ void SharersTest::Expect(size_t pages) {
 TEST_F(SharersTest, WhatIsSharedIsCountedOnce) {
   for (int i = 0; i < 3; ++i) Fork([] {});
   // What is left to the children is found by a look at all there is.
-  memset(at_, 'q', kPartBytes);
-  Expect(kPages + kPagesPerPart);
+  memset(at_, 'q', kBytes);
+  Expect(2 * kPages);
 }
 
 // Whoever has them, it is not who has others at their addresses.
@@ -183,9 +186,9 @@ TEST_F(SharersTest, WhatWasReadOnlyIsNoMemory) {
   for (size_t i = 0; i < kPages; ++i) ASSERT_EQ(zeros[i * kPageBytes], 0);
   Track(zeros);
   for (int i = 0; i < 2; ++i) Fork([] {});
-  memset(at_, 'q', kPartBytes);
-  Expect(kPages + kPagesPerPart);
-  munmap(zeros, kBytes);
+  memset(at_, 'q', kBytes);
+  Expect(2 * kPages);
+  Unmap(zeros);
 }
 
 // The children have the pages of before the write, of which none is one's own.
