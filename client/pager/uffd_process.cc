@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -90,11 +91,17 @@ std::optional<Message> UffdProcess::TryNextNoted() {
   while (forks_pending_ == 0 && !unclear_.empty()) {
     if (!HasUnread()) {
       unclear_.clear();
-    } else if (!change || std::chrono::steady_clock::now() > until) {
-      break;
+    } else if (!change || HasMessage() ||
+               std::chrono::steady_clock::now() > until) {
+      break;  // What is still to be read is not waited for.
     }
   }
   return message;
+}
+
+bool UffdProcess::HasMessage() const {
+  pollfd waited{fd(), POLLIN, 0};
+  return poll(&waited, 1, 0) > 0;
 }
 
 bool UffdProcess::TakeUnclear(std::vector<MapEvent>* unclear) {

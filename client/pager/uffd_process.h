@@ -17,6 +17,8 @@
 #ifndef FARSWAP_CLIENT_PAGER_UFFD_PROCESS_H_
 #define FARSWAP_CLIENT_PAGER_UFFD_PROCESS_H_
 
+#include <errno.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -63,6 +65,11 @@ class UffdProcess final : public UffdSpace {
   // was, or not all of it if it is much: then the rest counts as such. Changes
   // that are unread make it all of it.
   std::vector<AddressRange> NotRegistered(char* at, size_t bytes);
+  // Whether all of the range is one registered mapping. No, too, while changes
+  // are unread.
+  bool IsRegistered(char* at, size_t bytes) {
+    return ProbeRegistered(at, bytes) == EINVAL;
+  }
   // The first write to each present page becomes a fault, until Unprotect,
   // which lets who waits go on. False: not all of it, at the moment.
   bool Protect(char* at, size_t bytes);
@@ -113,6 +120,7 @@ class UffdProcess final : public UffdSpace {
   bool IsGone() override { return !IsAlive(); }
 
  private:
+  bool HasMessage() const;
   // EINVAL if all of it is one registered mapping, else ENOENT or EAGAIN.
   int ProbeRegistered(char* at, size_t bytes);
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }

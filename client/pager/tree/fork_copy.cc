@@ -11,6 +11,10 @@ namespace {
 
 constexpr PageWord kLost(PageWord::Kind::kPoisoned, 0);
 
+AddressRange ToOf(const MapEvent& move) {
+  return {move.to, move.to + (move.end - move.start)};
+}
+
 }  // namespace
 
 void ForkCopy::Copy(const std::vector<AddressRange>& hidden) {
@@ -81,7 +85,63 @@ void ForkCopy::CopyPageLocked(Region* from, uint64_t page, char* at, Region* to,
   if (!there) to->map().Set(to_page, 0, kLost);
 }
 
+std::vector<AddressRange> ForkCopy::LostBy(
+    const std::vector<MapEvent>& unclear) const {
+  std::vector<AddressRange> known;
+  std::vector<AddressRange> lost;
+  std::for_each(unclear.rbegin(), unclear.rend(), [&](const MapEvent& change) {
+    const bool moved = change.kind == MapEvent::Kind::kRemap;
+    if (moved && HasAfter(change, known)) return known.push_back(ToOf(change));
+    lost.emplace_back(change.start, change.end);
+    if (moved) lost.push_back(ToOf(change));
+  });
+  // What is known is so whatever else was there before: the parent has it so.
+  std::vector<AddressRange> rest;
+  for (const auto& [start, end] : lost) {
+    for (const auto& part : Without({start, end, nullptr, 0}, known)) {
+      rest.emplace_back(part.start, part.end);
+    }
+  }
+  return rest;
+}
+
+bool ForkCopy::HasAfter(const MapEvent& move,
+                        const std::vector<AddressRange>& known) const {
+  UffdProcess& uffd = child_.uffd();
+  const auto bytes = static_cast<size_t>(move.end - move.start);
+  const bool left =
+      !uffd.IsRegistered(move.start, bytes) ||
+      std::any_of(known.begin(), known.end(), [&](const AddressRange& range) {
+        return range.first <= move.start && move.end <= range.second;
+      });
+  const auto [start, end] = ToOf(move);
+  // The parent's may have gone on since.
+  uint64_t pages = 0;
+  for (const auto& piece : parent_.regions.PiecesIn(start, end)) {
+    pages += piece.pages();
+  }
+  return left && pages * kPageBytes == bytes &&
+         uffd.IsRegistered(start, bytes) && uffd.Settled(start, bytes);
+}
+
 void ForkCopy::Lose(char* start, char* end) {
+  UffdProcess& uffd = child_.uffd();
+  while (start < end) {
+    // So little that each hole is found.
+    char* const next =
+        start + std::min<size_t>(kPmdBytes, static_cast<size_t>(end - start));
+    const auto bytes = static_cast<size_t>(next - start);
+    std::vector<AddressRange> holes = uffd.NotRegistered(start, bytes);
+    // A child that runs (a raw clone's) changes them.
+    if (!uffd.Settled(start, bytes)) holes.clear();
+    for (const auto& part : Without({start, next, nullptr, 0}, holes)) {
+      LoseMapped(part.start, part.end);
+    }
+    start = next;
+  }
+}
+
+void ForkCopy::LoseMapped(char* start, char* end) {
   const auto lose = [&](const RegionTable::Piece& piece) {
     Forget(&shared_).Range(piece.region.get(), piece.page, piece.pages(),
                            kLost);

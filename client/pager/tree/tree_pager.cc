@@ -168,13 +168,9 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   // What the child may have, or not, or elsewhere; if anything can be missing.
   const bool none_is_far = parent->regions.Regions().empty();
   if (none_is_far) unclear.clear();
-  std::vector<AddressRange> lost = held;
-  for (const MapEvent& change : unclear) {
-    lost.emplace_back(change.start, change.end);
-    if (change.kind != MapEvent::Kind::kRemap) continue;
-    lost.emplace_back(change.to, change.to + (change.end - change.start));
-  }
   ForkCopy copy(&shared_, parent, child.get());
+  std::vector<AddressRange> lost = copy.LostBy(unclear);
+  lost.insert(lost.end(), held.begin(), held.end());
   copy.Copy(lost);
   {
     // Before anything is shared: the end of others must not end that.
