@@ -63,6 +63,15 @@ class MapChanges {
   // False: one is, which may take long; then nothing was called.
   bool TryExclude(absl::FunctionRef<void()> act);
 
+  // Where in the range no unmapping is to come that a move caused. What is not
+  // far memory there must not become it before: if it went by an unmapping that
+  // is told, that would be taken for the one to come, and that one for the
+  // program's own, of whatever is there by then.
+  std::vector<AddressRange> WithoutVacated(char* start, char* end) const {
+    MutexLock lock(&vacated_mu_);
+    return vacated_.Settled(start, end);
+  }
+
   // MADV_FREE leaves pages where they are until the kernel wants them, and
   // its event says no more than that of MADV_DONTNEED. So some time after a
   // discard what is still there is made folios again: charged, and to be taken
@@ -167,7 +176,8 @@ class MapChanges {
   Forget forget_;
 
   Mutex apply_mu_;
-  Vacated vacated_ ABSL_GUARDED_BY(apply_mu_);
+  mutable Mutex vacated_mu_;  // A leaf.
+  Vacated vacated_ ABSL_GUARDED_BY(vacated_mu_);
   std::vector<Held> held_ ABSL_GUARDED_BY(apply_mu_);  // As they were read.
   std::atomic<size_t> held_count_{0};
   std::atomic<size_t> queued_{0};

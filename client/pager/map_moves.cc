@@ -92,7 +92,12 @@ void MapChanges::TakeInFork(const MapEvent& change) {
 
 void MapChanges::TakeInUnmap(const MapEvent& change) {
   Held later{change, {}};
-  for (const auto& range : vacated_.Take(change.start, change.end)) {
+  std::vector<AddressRange> ours;
+  {
+    MutexLock lock(&vacated_mu_);
+    ours = vacated_.Take(change.start, change.end);
+  }
+  for (const auto& range : ours) {
     const auto pieces = mm_.regions.PiecesIn(range.first, range.second);
     for (const auto& piece : pieces) Unmap(piece);
     for (const auto& rest : Without(range, pieces)) {
@@ -106,6 +111,7 @@ void MapChanges::TakeInUnmap(const MapEvent& change) {
 
 void MapChanges::Vacate(const AddressRange& from) {
   const auto pieces = mm_.regions.PiecesIn(from.first, from.second);
+  MutexLock lock(&vacated_mu_);
   for (const auto& piece : pieces) vacated_.Add(piece.start, piece.end);
   for (const auto& rest : Without(from, pieces)) {
     if (IsToHeld(rest)) {

@@ -52,4 +52,17 @@ std::vector<AddressRange> Vacated::Take(char* start, char* end) {
   return none;
 }
 
+std::vector<AddressRange> Vacated::Settled(char* start, char* end) const {
+  std::vector<AddressRange> settled;
+  auto run = runs_.upper_bound(start);
+  if (run != runs_.begin()) --run;
+  for (; run != runs_.end() && run->first < end; ++run) {
+    if (run->second.end <= start) continue;
+    if (start < run->first) settled.emplace_back(start, run->first);
+    start = run->second.end;
+  }
+  if (start < end) settled.emplace_back(start, end);
+  return settled;
+}
+
 }  // namespace farswap::pager

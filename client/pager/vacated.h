@@ -28,6 +28,9 @@ class Vacated {
   // are none.
   std::vector<AddressRange> Take(char* start, char* end);
 
+  // Where in the range none is to come.
+  std::vector<AddressRange> Settled(char* start, char* end) const;
+
   bool empty() const { return runs_.empty(); }
 
  private:

@@ -28,12 +28,16 @@ ProcessMm::ProcessMm(Shared* shared, std::shared_ptr<core::MemoryGroup> group,
 
 std::vector<AddressRange> ProcessMm::GapsIn(char* start, char* end) const {
   std::vector<AddressRange> gaps;
+  const auto add = [&](char* from, char* to) {
+    const auto settled = changes_.WithoutVacated(from, to);
+    gaps.insert(gaps.end(), settled.begin(), settled.end());
+  };
   char* at = start;
   for (const auto& piece : regions.PiecesIn(start, end)) {  // By address.
-    if (at < piece.start) gaps.emplace_back(at, piece.start);
+    if (at < piece.start) add(at, piece.start);
     at = std::max(at, piece.end);
   }
-  if (at < end) gaps.emplace_back(at, end);
+  if (at < end) add(at, end);
   return gaps;
 }
 

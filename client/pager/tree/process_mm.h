@@ -86,7 +86,7 @@ class ProcessMm final : public Mm,
   // The pages of the piece are of nothing known; those next to it, of a block
   // that it has a part of, are holes unless they are another piece's.
   void SetEmpty(const RegionTable::Piece& piece);
-  // What of the range is no region's.
+  // What of the range is no region's, and may become one.
   std::vector<AddressRange> GapsIn(char* start, char* end) const;
   // While no change of the map is applied; what became far memory.
   std::vector<AddressRange> TrackExcluded(char* start, char* end);

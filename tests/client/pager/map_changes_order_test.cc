@@ -128,6 +128,20 @@ TEST_F(MapOrderTest, TheEndOfAMovePassesOverWhoLivesThereSince) {
   EXPECT_EQ(space_.applied, space_.told);
 }
 
+// What is made far memory there in between, and unmapped, would be told of by
+// an unmapping that is taken for the move's.
+TEST_F(MapOrderTest, WhatAMoveHasLeftIsNotSettledBeforeItsEndIsTold) {
+  using Ranges = std::vector<AddressRange>;
+  const auto settled = [&] {
+    return changes_.WithoutVacated(At(kA), At(kA + kPages));
+  };
+  EXPECT_EQ(settled(), (Ranges{{At(kA), At(kA + kPages)}}));
+  Moved(kA, kY, kPages / 2);
+  EXPECT_EQ(settled(), (Ranges{{At(kA + kPages / 2), At(kA + kPages)}}));
+  Unmapped(kA, kPages / 2);
+  EXPECT_EQ(settled(), (Ranges{{At(kA), At(kA + kPages)}}));
+}
+
 TEST_F(MapOrderTest, AMoveToWhereAnUnmappingIsYetToBeTold) {
   Moved(kB, kA);
   ExpectAt(a_, 5, kA + 5);

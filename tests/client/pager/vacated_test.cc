@@ -40,5 +40,16 @@ TEST(VacatedTest, InParts) {
   EXPECT_TRUE(vacated.empty());
 }
 
+TEST(VacatedTest, WhereNoneIsToCome) {
+  Vacated vacated;
+  vacated.Add(At(10), At(20));
+  vacated.Add(At(30), At(40));
+  EXPECT_EQ(vacated.Settled(At(5), At(50)),
+            (Ranges{{At(5), At(10)}, {At(20), At(30)}, {At(40), At(50)}}));
+  EXPECT_EQ(vacated.Settled(At(15), At(35)), (Ranges{{At(20), At(30)}}));
+  EXPECT_TRUE(vacated.Settled(At(12), At(18)).empty());
+  EXPECT_EQ(vacated.Settled(At(20), At(25)), (Ranges{{At(20), At(25)}}));
+}
+
 }  // namespace
 }  // namespace farswap::pager
