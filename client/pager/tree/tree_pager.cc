@@ -165,7 +165,7 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   std::vector<MapEvent> unclear;
   const bool settled = parent->uffd().TakeUnclear(&unclear);
   auto child = MakeMm(OwnFd(uffd), parent->uffd().transit());
-  // What the child may have, or not, or elsewhere; if anything can be missing.
+  // If anything can be missing.
   const bool none_is_far = parent->regions.Regions().empty();
   if (none_is_far) unclear.clear();
   ForkCopy copy(&shared_, parent, child.get());
