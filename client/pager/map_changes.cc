@@ -190,11 +190,14 @@ uint64_t MapChanges::AdoptRunLocked(const RegionTable::Piece& run,
 }
 
 PageSet MapChanges::FindLocked(const RegionTable::Piece& run,
-                               const MaybeUncounted& is_uncounted) const {
+                               const MaybeUncounted& is_uncounted) {
   const Residents residents = mm_.space->LookAt(run.start, run.pages());
   PageSet found = residents.present & ~residents.shared;
-  if (!is_uncounted) return found;
   const PageSet& shared = residents.shared;
+  if (!is_uncounted) {
+    if (shared.any()) shares_.store(true, std::memory_order_relaxed);
+    return found;
+  }
   for (size_t i = shared._Find_first(); i < shared.size();
        i = shared._Find_next(i)) {
     found[i] = (*is_uncounted)(residents.names[i]);

@@ -83,6 +83,9 @@ class MapChanges {
   // Whether a page that others have, too, of that name (Residents), is to be
   // counted here, as none of them does.
   using IsUncounted = absl::FunctionRef<bool(uint64_t name)>;
+  // Whether Adopt, without that, has left something that others have, too,
+  // since this was asked last.
+  bool TakeShares() { return shares_.exchange(false); }
   // Makes folios of what is there, now: of memory that was found. Of what
   // others have too only if it is given, and says so. Returns how many such
   // pages, or some more, were left for later, as the program is changing them.
@@ -148,7 +151,7 @@ class MapChanges {
                           const MaybeUncounted& is_uncounted);
   // The pages of the run which are there, and to be counted here.
   PageSet FindLocked(const RegionTable::Piece& run,
-                     const MaybeUncounted& is_uncounted) const;
+                     const MaybeUncounted& is_uncounted);
   // Those that overlap the range.
   std::vector<AddressRange> LeftoversIn(const char* start, const char* end);
   // The order of the folio that the i-th page of the run can be of, with those
@@ -175,6 +178,7 @@ class MapChanges {
   ForkSink& forks_;
   Forget forget_;
 
+  std::atomic<bool> shares_{false};
   Mutex apply_mu_;
   mutable Mutex vacated_mu_;  // A leaf.
   Vacated vacated_ ABSL_GUARDED_BY(vacated_mu_);

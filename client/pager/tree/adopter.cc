@@ -94,13 +94,11 @@ void Adopter::LookAtSharers(
   const uint64_t promised = shares_.BeginLook(all);
   Sharers sharers(&shared_, all);
   uint64_t open_or_left = sharers.open();
-  for (const auto& mm : sharers.mms()) {
-    const uint64_t left = sharers.Adopt(mm.get());
-    if (left == 0) mm->uffd().EndSharing();
-    open_or_left += left;
-  }
+  for (const auto& mm : sharers.mms()) open_or_left += sharers.Adopt(mm.get());
   shares_.EndLook(promised, open_or_left);
-  sharers_due_ = AfterPause(sharers.mms().empty() ? kOther : kForked, start);
+  // Copies of what is shared are promised before they are made.
+  const bool quiet = shared_.promises.count() == 0;
+  sharers_due_ = AfterPause(quiet ? kOther : kForked, start);
 }
 
 void Adopter::LookAtOthers(const std::vector<std::shared_ptr<ProcessMm>>& all) {
@@ -113,7 +111,8 @@ void Adopter::LookAtOthers(const std::vector<std::shared_ptr<ProcessMm>>& all) {
       next.insert(*it);
       continue;
     }
-    mm->Adopt();
+    (void)mm->Adopt();
+    if (mm->TakeShares()) shares_.Protect(mm.get());
     next[mm->id()] = AfterPause(kOther, start);
   }
   due_ = std::move(next);

@@ -69,6 +69,8 @@ class ProcessMm final : public Mm,
   // charged, and to be taken out. As MapChanges::Adopt.
   uint64_t Adopt(
       std::optional<MapChanges::IsUncounted> is_uncounted = std::nullopt);
+  // Whether it was found to share something, perhaps since before it was far.
+  bool TakeShares() { return changes_.TakeShares(); }
   // What of the range is far memory is not to be any more: brings in what is
   // out, and lets go of what is all there. What is not is for the next time.
   void Untrack(char* start, char* end);

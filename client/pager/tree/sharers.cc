@@ -17,12 +17,17 @@ Sharers::Sharers(Shared* shared,
     return mm->uffd().CanTakeOut() && !mm->uffd().stalled();
   });
   for (const auto& mm : mms_) {
-    for (const auto& piece : mm->regions.All()) Look(mm.get(), piece);
+    // A fork from here on sets it anew.
+    mm->uffd().SetSharing(UffdProcess::Sharing::kEnding);
+    bool shares = false;
+    for (const auto& piece : mm->regions.All()) shares |= Look(mm.get(), piece);
+    if (shares) mm->uffd().SetSharing(UffdProcess::Sharing::kYes);
   }
 }
 
-void Sharers::Look(ProcessMm* mm, const RegionTable::Piece& piece) {
+bool Sharers::Look(ProcessMm* mm, const RegionTable::Piece& piece) {
   UffdProcess& uffd = mm->uffd();
+  bool shares = false;
   const char* at = piece.start;
   while ((at = uffd.FirstPresent(at, piece.end)) != piece.end) {
     // What the block of that page has of the piece.
@@ -36,8 +41,10 @@ void Sharers::Look(ProcessMm* mm, const RegionTable::Piece& piece) {
     const UffdProcess::SharedPages count = uffd.CountShared(start, at);
     open_ += count.open;
     if (count.open + count.guarded == 0) continue;
+    shares = true;
     NoteFolios(mm, {start, start + pages * kPageBytes, piece.region, page});
   }
+  return shares;
 }
 
 void Sharers::NoteFolios(const ProcessMm* mm, const RegionTable::Piece& part) {
@@ -53,9 +60,11 @@ void Sharers::NoteFolios(const ProcessMm* mm, const RegionTable::Piece& part) {
 }
 
 uint64_t Sharers::Adopt(ProcessMm* mm) {
-  return mm->Adopt([&](uint64_t name) {
+  const uint64_t left = mm->Adopt([&](uint64_t name) {
     return counted_.emplace(name, mm).first->second == mm;
   });
+  if (left == 0) mm->uffd().EndSharing();
+  return left;
 }
 
 }  // namespace farswap::pager

@@ -31,11 +31,13 @@ class Sharers {
   uint64_t open() const { return open_; }
 
   // Makes folios of what the process has and none of them counts. Returns how
-  // many such pages were left for later.
+  // many such pages were left for later. If there are none, and it was seen to
+  // share nothing, it does not until it forks.
   uint64_t Adopt(ProcessMm* mm);
 
  private:
-  void Look(ProcessMm* mm, const RegionTable::Piece& piece);
+  // Whether it shares any of it.
+  bool Look(ProcessMm* mm, const RegionTable::Piece& piece);
   // Of a part of a block, the shared pages that are folios.
   void NoteFolios(const ProcessMm* mm, const RegionTable::Piece& part);
 

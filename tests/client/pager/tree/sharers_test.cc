@@ -146,7 +146,7 @@ void SharersTest::End(size_t child) {
   kill(children_[child].pid, SIGKILL);
   waitpid(children_[child].pid, nullptr, 0);
   if (children_[child].mm != nullptr) pager_->Remove(children_[child].mm);
-  children_.erase(children_.begin() + static_cast<long>(child));
+  children_.erase(children_.begin() + static_cast<ptrdiff_t>(child));
 }
 
 void SharersTest::Expect(size_t pages) {
@@ -177,6 +177,27 @@ TEST_F(SharersTest, WhatIsLeftToOlderChildrenIsNotTakenForWhatYoungerOnesHave) {
   memset(at_, 'r', kBytes);
   Fork([] {});
   Expect(3 * kPages);
+}
+
+// With somebody of whom nobody was told, as nothing that he has was far.
+TEST_F(SharersTest, WhatWasSharedBeforeItWasFarIsCounted) {
+  char* const before = Map();
+  ASSERT_NE(before, nullptr);
+  memset(before, 'p', kBytes);
+  ASSERT_EQ(madvise(at_, kBytes, MADV_DONTFORK), 0);
+  const pid_t pid = _Fork();
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
+  }
+  ASSERT_GT(pid, 0);
+  Track(before);
+  Expect(2 * kPages);
+  memset(before, 'q', kBytes);
+  EXPECT_EQ(before[kBytes - 1], 'q');
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  Unmap(before);
 }
 
 // The kernel's zeros, which it has but once.
