@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "client/pager/map_events.h"
+#include "client/pager/vacated.h"
 #include "common/units.h"
 
 namespace farswap::pager {
@@ -111,6 +112,13 @@ class AddressSpace {
   // Of memory that was found: whether what is missing there will fault. Makes
   // it so where it can.
   virtual bool MakeFault(char* at, size_t bytes) { return true; }
+  // Adds what of the range, memory that faults, is mapped no more, or not so
+  // that it faults. False: the map is changing, ask later.
+  virtual bool FindUnmapped(char* at, size_t bytes,
+                            std::vector<AddressRange>* unmapped) {
+    unmapped->emplace_back(at, at + bytes);
+    return true;
+  }
   // Ends the program, whose memory is not known to be right any more. False: it
   // is this one.
   virtual bool End(const char* why) { return false; }

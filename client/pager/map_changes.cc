@@ -38,6 +38,7 @@ void MapChanges::Apply() {
     if (!Pop(&change)) return PerformAll(/*untold=*/0);
     TakeIn(change);
     PerformReady();
+    ForgetArrivals();
     queued_.fetch_sub(1, std::memory_order_release);
   }
 }

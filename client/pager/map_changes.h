@@ -17,6 +17,9 @@
 // addresses behind it, until they are free, or until all that has happened was
 // read. If two held moves are of, or to, the same addresses, their order is
 // not known: what is remote of them is lost (SIGBUS), rather than guessed at.
+// Nor can it be told from the events what was unmapped, of something that was
+// moved to where memory was that faulted and was none of a region's (what
+// mremap had grown): then the kernel is asked (map_unmaps.cc).
 //
 // A fork is handed on (forks.h), when all that was read before it is done, but
 // for what is held: of that the child knows nothing.
@@ -110,8 +113,6 @@ class MapChanges {
   void TakeIn(const MapEvent& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   void TakeInFork(const MapEvent& change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  void TakeInUnmap(const MapEvent& change)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   void Hold(Held held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   // Whether the range is of a held change; or where one moves to.
   bool IsOnHeld(const AddressRange& range) const
@@ -124,8 +125,9 @@ class MapChanges {
   // Whether nothing is where it moves to; whether all that it moves is there.
   bool IsFree(const MapEvent& move) const;
   bool IsOurs(const MapEvent& move) const;
-  void Perform(const Held& held);
-  void Move(const RegionTable::Piece& piece, char* to, bool lose);
+  void Perform(const Held& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  void Move(const RegionTable::Piece& piece, char* to, bool lose)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   void LoseLocked(Region* region, uint64_t page, uint64_t pages);
   void PerformHeld(size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   // Whether nothing before it is of the same addresses, and it can be done.
@@ -136,6 +138,29 @@ class MapChanges {
   // If nothing that has happened is unread: what is held is all there is, but
   // for as many that are being taken in.
   void PerformAll(size_t untold) ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+
+  // --- map_unmaps.cc ---
+  void TakeInUnmap(const MapEvent& change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // It was told of the piece, or of what was there before.
+  void UnmapToldOf(const RegionTable::Piece& piece)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // What of the range, which a move has put there, was unmapped since. False:
+  // it cannot be known.
+  bool FindUnmapped(const AddressRange& range,
+                    std::vector<AddressRange>* unmapped)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // As that, from the moves that have happened and are not performed.
+  enum class Onwards { kNone, kLeft, kReplaced, kUnclear };
+  Onwards FindOnwards(const AddressRange& range)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // Something was moved there; whether something was since all that had
+  // happened was read.
+  void AddArrival(const AddressRange& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  bool HasArrived(const AddressRange& range)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  void ForgetArrivals() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
 
   void Remove(const RegionTable::Piece& piece);
   void Unmap(const RegionTable::Piece& piece);
@@ -183,6 +208,7 @@ class MapChanges {
   mutable Mutex vacated_mu_;  // A leaf.
   Vacated vacated_ ABSL_GUARDED_BY(vacated_mu_);
   std::vector<Held> held_ ABSL_GUARDED_BY(apply_mu_);  // As they were read.
+  std::vector<AddressRange> arrivals_ ABSL_GUARDED_BY(apply_mu_);
   std::atomic<size_t> held_count_{0};
   std::atomic<size_t> queued_{0};
   Mutex mu_;

@@ -3,43 +3,15 @@
 #include <utility>
 
 #include "client/pager/map_changes.h"
+#include "client/pager/map_ranges.h"
 #include "common/log_raw.h"
 
 namespace farswap::pager {
 namespace {
 
-bool Overlap(const AddressRange& a, const AddressRange& b) {
-  return a.first < b.second && b.first < a.second;
-}
-
-AddressRange From(const MapEvent& change) { return {change.start, change.end}; }
-
-// Empty if it is no move.
-AddressRange To(const MapEvent& change) {
-  if (change.kind != MapEvent::Kind::kRemap) return {nullptr, nullptr};
-  return {change.to, change.to + (change.end - change.start)};
-}
-
 bool Touch(const MapEvent& a, const MapEvent& b) {
   return Overlap(From(a), From(b)) || Overlap(From(a), To(b)) ||
          Overlap(To(a), From(b)) || Overlap(To(a), To(b));
-}
-
-bool IsMove(const MapEvent& change) {
-  return change.kind == MapEvent::Kind::kRemap;
-}
-
-// What of the range is none of the pieces'.
-std::vector<AddressRange> Without(
-    const AddressRange& range, const std::vector<RegionTable::Piece>& pieces) {
-  std::vector<AddressRange> rest;
-  char* at = range.first;
-  for (const RegionTable::Piece& piece : pieces) {  // By address.
-    if (at < piece.start) rest.emplace_back(at, piece.start);
-    at = piece.end;
-  }
-  if (at < range.second) rest.emplace_back(at, range.second);
-  return rest;
 }
 
 }  // namespace
@@ -88,25 +60,6 @@ void MapChanges::TakeInFork(const MapEvent& change) {
     if (IsMove(h.change)) held.push_back(To(h.change));
   }
   forks_.Apply(change.child, held, [&] { mm_.space->Applied(change); });
-}
-
-void MapChanges::TakeInUnmap(const MapEvent& change) {
-  Held later{change, {}};
-  std::vector<AddressRange> ours;
-  {
-    MutexLock lock(&vacated_mu_);
-    ours = vacated_.Take(change.start, change.end);
-  }
-  for (const auto& range : ours) {
-    const auto pieces = mm_.regions.PiecesIn(range.first, range.second);
-    for (const auto& piece : pieces) Unmap(piece);
-    for (const auto& rest : Without(range, pieces)) {
-      // Of what has yet to be moved there.
-      if (IsToHeld(rest)) later.rest.push_back(rest);
-    }
-  }
-  if (later.rest.empty()) return Applied(change);
-  Hold(std::move(later));
 }
 
 void MapChanges::Vacate(const AddressRange& from) {
@@ -174,6 +127,7 @@ void MapChanges::Move(const RegionTable::Piece& piece, char* to, bool lose) {
   });
   mm_.regions.Place(
       {to, to + (piece.end - piece.start), piece.region, piece.page});
+  AddArrival({to, to + (piece.end - piece.start)});
   if (discarded) AddLeftovers(to, to + (piece.end - piece.start));
 }
 

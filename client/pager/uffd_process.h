@@ -62,9 +62,13 @@ class UffdProcess final : public UffdSpace {
   // protected.
   absl::Status RegisterAll(char* at, size_t bytes);
   // What of the range is not registered, as nothing was mapped there when it
-  // was, or not all of it if it is much: then the rest counts as such. Changes
-  // that are unread make it all of it.
-  std::vector<AddressRange> NotRegistered(char* at, size_t bytes);
+  // was. What is not known counts as such: while changes are unread, and what
+  // is more than can be asked for.
+  std::vector<AddressRange> NotRegistered(char* at, size_t bytes) {
+    std::vector<AddressRange> found;
+    (void)FindUnregistered(at, bytes, &found);
+    return found;
+  }
   // Whether all of the range is one registered mapping. No, too, while changes
   // are unread.
   bool IsRegistered(char* at, size_t bytes) {
@@ -114,6 +118,8 @@ class UffdProcess final : public UffdSpace {
   bool MakeFault(char* at, size_t bytes) override {
     return RegisterAll(at, bytes).ok();
   }
+  bool FindUnmapped(char* at, size_t bytes,
+                    std::vector<AddressRange>* unmapped) override;
   bool End(const char* why) override;
   Residents LookAt(const char* at, size_t pages) override;
   bool IsAwaited(const char* at) override;
@@ -121,6 +127,9 @@ class UffdProcess final : public UffdSpace {
 
  private:
   bool HasMessage() const;
+  // As NotRegistered; false: some is not known.
+  bool FindUnregistered(char* at, size_t bytes,
+                        std::vector<AddressRange>* found);
   // EINVAL if all of it is one registered mapping, else ENOENT or EAGAIN.
   int ProbeRegistered(char* at, size_t bytes);
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }

@@ -1,5 +1,6 @@
 // The order of the program's changes, with events made by hand: no kernel, and
 // nothing at the addresses.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -38,7 +39,21 @@ class SilentSpace final : public AddressSpace {
   }
   void Applied(const MapEvent&) override { ++applied; }
   std::vector<char*> TakeLacked(int) override { return {}; }
+  bool FindUnmapped(char* at, size_t bytes,
+                    std::vector<AddressRange>* unmapped) override {
+    ++asked;
+    if (mapped.empty()) unmapped->emplace_back(at, at + bytes);
+    for (const auto& [start, end] : mapped) {
+      if (at < start) unmapped->emplace_back(at, std::min(start, at + bytes));
+      if (at + bytes > end) unmapped->emplace_back(end, at + bytes);
+    }
+    return knows;
+  }
 
+  // What FindUnmapped finds mapped: one range or none.
+  std::vector<AddressRange> mapped;
+  bool knows = true;
+  int asked = 0;
   bool all_read = false;
   size_t told = 0;
   size_t applied = 0;
@@ -73,9 +88,12 @@ class MapOrderTest : public testing::Test {
     return mm_->regions.Add(std::make_unique<Region>(
         mm_, At(at), kPages * kPageBytes, group_, RegionOptions{}));
   }
-  void Tell(Kind kind, uint64_t start, uint64_t pages, char* to = nullptr) {
+  void Queue(Kind kind, uint64_t start, uint64_t pages, char* to = nullptr) {
     ++space_.told;
     changes_.Queue({kind, At(start), At(start + pages), to});
+  }
+  void Tell(Kind kind, uint64_t start, uint64_t pages, char* to = nullptr) {
+    Queue(kind, start, pages, to);
     changes_.Apply();
   }
   void Moved(uint64_t from, uint64_t to, uint64_t pages = kPages) {
@@ -230,6 +248,67 @@ TEST_F(MapOrderTest, WhatAMoveLeftIsUnmappedOnce) {
   Unmapped(kA);
   ExpectNobodyAt(kA);
   ExpectAt(a_, 5, kY + 5);
+}
+
+// Where memory of no region was, which faulted (what mremap had grown).
+TEST_F(MapOrderTest, AnUnmappingThatIsToldLateIsNotOfWhatHasMovedThere) {
+  Moved(kA, kY);
+  Unmapped(kA);
+  space_.mapped = {{At(kY), At(kY + kPages)}};
+  Unmapped(kY);
+  ExpectAt(a_, 5, kY + 5);
+  space_.mapped = {};
+  Unmapped(kY);
+  ExpectNobodyAt(kY);
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
+}
+
+TEST_F(MapOrderTest, OfWhatHasMovedThereAPartIsUnmapped) {
+  Moved(kA, kY);
+  space_.mapped = {{At(kY + 100), At(kY + kPages)}};
+  Unmapped(kY);
+  ExpectNobodyAt(kY + 99);
+  ExpectAt(a_, 100, kY + 100);
+  EXPECT_EQ(KindOf(a_, 99), PageWord::Kind::kHole);
+}
+
+TEST_F(MapOrderTest, WhatHasMovedOnWasNotUnmapped) {
+  a_->map().Set(5, 0, PageWord(PageWord::Kind::kPoisoned, 0));
+  Moved(kA, kY);
+  Queue(Kind::kUnmap, kY, kPages);  // Late.
+  Queue(Kind::kRemap, kY, kPages, At(kW));
+  changes_.Apply();
+  ExpectAt(a_, 5, kW + 5);
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+}
+
+TEST_F(MapOrderTest, WhatIsMovedToNextIsUnmappedBefore) {
+  Moved(kA, kY);
+  space_.mapped = {{At(kY), At(kY + kPages)}};  // By what is there next.
+  Queue(Kind::kUnmap, kY, kPages);
+  Queue(Kind::kRemap, kB, kPages, At(kY));
+  changes_.Apply();
+  ExpectAt(b_, 5, kY + 5);
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
+  EXPECT_EQ(KindOf(b_, 5), PageWord::Kind::kNone);
+}
+
+TEST_F(MapOrderTest, WhatTheKernelDoesNotSayIsLost) {
+  Moved(kA, kY);
+  space_.knows = false;
+  Unmapped(kY);
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+  EXPECT_EQ(space_.applied, space_.told);
+}
+
+TEST_F(MapOrderTest, TheKernelIsNotAskedOnceAllIsRead) {
+  Unmapped(kB);
+  Moved(kA, kY);
+  space_.all_read = true;
+  Unmapped(kA);  // And with it all is.
+  Unmapped(kY);
+  ExpectNobodyAt(kY);
+  EXPECT_EQ(space_.asked, 0);
 }
 
 TEST_F(MapOrderTest, PartsAndBack) {
