@@ -249,8 +249,21 @@ bool UffdProcess::End(const char* why) {
   return true;
 }
 
+void UffdProcess::Spare(std::vector<AddressRange> ranges) {
+  MutexLock lock(&spared_mu_);
+  spared_ = std::move(ranges);
+}
+
+bool UffdProcess::IsSpared(const char* at, size_t bytes) {
+  MutexLock lock(&spared_mu_);
+  return std::any_of(spared_.begin(), spared_.end(), [&](const auto& range) {
+    return at < range.second && range.first < at + bytes;
+  });
+}
+
 OpResult UffdProcess::MoveOut(char* to, char* from, size_t bytes) {
   if (gone_.load(std::memory_order_relaxed)) return {ESRCH, 0};
+  if (IsSpared(from, bytes)) return {EAGAIN, 0};
   if (mover() == nullptr) return {EBUSY, 0};
   MutexLock lock(&transit_mu_);
   char* const transit = TakeTransit(bytes);

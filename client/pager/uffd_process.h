@@ -49,6 +49,8 @@ class UffdProcess final : public UffdSpace {
   // Of one that may never report in: by a thread of its. Not if it has one.
   void SetPagemapOf(uint32_t tid);
   bool has_pagemap() const { return pagemap_fd() >= 0; }
+  // Nothing of the ranges is taken out, until this is called anew.
+  void Spare(std::vector<AddressRange> ranges);
   // Its mover does not answer: it is stopped.
   bool stalled() const { return stalled_.load(std::memory_order_relaxed); }
   // It has ended, or called exec: every operation says ESRCH, or will.
@@ -143,6 +145,7 @@ class UffdProcess final : public UffdSpace {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(unshare_mu_);
   void SetAwaited(const AddressRange& range);
   bool IsAwaiting();
+  bool IsSpared(const char* at, size_t bytes);
   // A place in transit; null: it cannot be emptied now.
   char* TakeTransit(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
   bool EmptyHalf(size_t half) ABSL_EXCLUSIVE_LOCKS_REQUIRED(transit_mu_);
@@ -166,6 +169,9 @@ class UffdProcess final : public UffdSpace {
   // Where it does, or may still; empty: nowhere.
   Mutex awaited_mu_;  // A leaf.
   AddressRange awaited_ ABSL_GUARDED_BY(awaited_mu_);
+
+  Mutex spared_mu_;  // A leaf.
+  std::vector<AddressRange> spared_ ABSL_GUARDED_BY(spared_mu_);
 
   // Moves and unmappings that were read since the last moment at which nothing
   // was unread. The reader's; forks are taken in by others.

@@ -205,7 +205,8 @@ void Program::AwaitChild(Thread* thread) {
   if (ended == thread->child && thread->unclear && status == SIGKILL) {
     ++counts_.unclear;
   } else if (ended != thread->child || status != 0) {
-    std::fprintf(stderr, "wrong: a child ended with status %#x\n", status);
+    std::fprintf(stderr, "wrong: child %d ended with status %#x\n",
+                 thread->child, status);
     ++counts_.wrong;
   }
   thread->child = 0;

@@ -1,6 +1,7 @@
 #include "client/launcher/pager/process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -110,6 +111,7 @@ absl::Status Process::Attach() {
   if (!status.ok()) return status;
   status = uffd.Register(At(hello_.transit), kTransitBytes);
   if (!status.ok()) return status;
+  if (map_.Refresh()) Spare();
   uffd.Attach(std::move(pagemap),
               std::make_unique<MoverClient>(thread_, pidfd_.get(), socket()));
   mm_->pid.store(pid_, std::memory_order_relaxed);
@@ -119,6 +121,7 @@ absl::Status Process::Attach() {
 
 void Process::Track() {
   if (!map_.Refresh()) return;  // It is gone.
+  Spare();
   // What holds a thread's control block and is far already is not to be.
   for (const MapRange& range : map_.threads()) {
     mm_->Untrack(At(range.start), At(range.end));
@@ -126,6 +129,14 @@ void Process::Track() {
   for (const MapRange& range : map_.far()) {
     mm_->Track(At(range.start), At(range.end));
   }
+}
+
+void Process::Spare() {
+  std::vector<pager::AddressRange> ranges;
+  for (const MapRange& range : map_.spared()) {
+    ranges.emplace_back(At(range.start), At(range.end));
+  }
+  mm_->uffd().Spare(std::move(ranges));
 }
 
 // That it answers again is known when it is asked. What it has by then is not
@@ -145,6 +156,11 @@ uint64_t Process::AskGrowth() {
   growth_ = now - std::min(now, last_bytes_);
   last_bytes_ = now;
   return growth_;
+}
+
+bool Process::HasLeft() const {
+  pollfd peer{socket(), POLLRDHUP, 0};
+  return poll(&peer, 1, 0) > 0;
 }
 
 void Process::Kill() {

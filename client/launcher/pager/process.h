@@ -69,11 +69,16 @@ class Process {
   // As of then.
   uint64_t growth() const { return growth_; }
 
+  // It has ended or called exec, so that its mover has gone; what is at the end
+  // of the socket is to be removed.
+  bool HasLeft() const;
   void Kill();
 
  private:
   // It has a userfaultfd, and so has this side.
   absl::Status Attach();
+  // What holds a thread, or is about to, is not taken out.
+  void Spare();
 
   const pid_t pid_;
   const Hello hello_;

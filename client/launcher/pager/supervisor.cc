@@ -174,12 +174,10 @@ Process* Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
 }
 
 void Supervisor::Check(Process* process, const absl::Status& status) {
-  if (status.ok()) return;
-  // Else it has ended by itself.
-  if (!absl::IsNotFound(status)) {
-    LogRaw(LogLevel::kError, "process %d cannot be paged for and is ended: %s",
-           process->pid(), std::string(status.message()).c_str());
-  }
+  // By its number it would be the program that it executes that is ended.
+  if (status.ok() || process->HasLeft()) return;
+  LogRaw(LogLevel::kError, "process %d cannot be paged for and is ended: %s",
+         process->pid(), std::string(status.message()).c_str());
   process->Kill();
 }
 

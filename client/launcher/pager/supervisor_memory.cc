@@ -39,7 +39,7 @@ void Supervisor::MakeFar() {
         process->ResidentBytes() < kLeastFarBytes) {
       continue;
     }
-    if (!process->AskForUffd(device_.get()).ok()) process->Kill();
+    Check(process.get(), process->AskForUffd(device_.get()));
   }
 }
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/launcher/process/private_bytes.h"
@@ -49,7 +51,8 @@ bool ReadLine(std::string_view line, MapRange* range) {
   const std::string_view name = Word(&line);
   const size_t dash = addresses.find('-');
   if (dash == std::string_view::npos || perms.size() < 4) return false;
-  *range = {Hex(addresses.substr(0, dash)), Hex(addresses.substr(dash + 1))};
+  *range = {Hex(addresses.substr(0, dash)), Hex(addresses.substr(dash + 1)),
+            perms.substr(0, 3) == "---"};
   if (perms[3] != 'p' || inode != "0") return false;
   return name.empty() || name == kHeap ||
          name.substr(0, kNamed.size()) == kNamed;
@@ -57,6 +60,13 @@ bool ReadLine(std::string_view line, MapRange* range) {
 
 bool Overlap(const MapRange& a, const MapRange& b) {
   return a.start < b.end && b.start < a.end;
+}
+
+// A thread's stack is mapped without access, and made accessible but for its
+// first pages. `before`: the range that is next to it below.
+bool MayBeStack(const MapRange& before, const MapRange& range) {
+  if (range.end - range.start > MemoryMap::kMostStackBytes) return false;
+  return range.guard || (before.guard && before.end == range.start);
 }
 
 // Those that touch, as one, if they are large enough together: to the program
@@ -129,6 +139,19 @@ void MemoryMap::FindThreads() {
   }
 }
 
+void MemoryMap::SpareNew(const std::vector<MapRange>& stacks) {
+  const Time now = std::chrono::steady_clock::now();
+  std::vector<std::pair<uint64_t, Time>> seen;
+  for (const MapRange& range : stacks) {
+    const auto it = std::lower_bound(stacks_.begin(), stacks_.end(),
+                                     std::pair(range.end, Time::min()));
+    const bool known = it != stacks_.end() && it->first == range.end;
+    seen.emplace_back(range.end, known ? it->second : now);
+    if (now - seen.back().second < kNewFor) spared_.push_back(range);
+  }
+  stacks_ = std::move(seen);
+}
+
 bool MemoryMap::Refresh() {
   // The map first: a thread that is found is of a mapping that was there, or
   // of one that is found the next time.
@@ -137,7 +160,9 @@ bool MemoryMap::Refresh() {
   far_.clear();
   threads_.clear();
   std::vector<MapRange> ranges;
+  std::vector<MapRange> stacks;
   std::vector<uint64_t> kept;
+  MapRange before;
   for (const MapRange& range : AnonymousRanges(text_)) {
     if (Overlap(range, own_)) continue;
     bool thread = false;
@@ -147,8 +172,12 @@ bool MemoryMap::Refresh() {
       kept.push_back(block);
     }
     (thread ? threads_ : ranges).push_back(range);
+    if (!thread && MayBeStack(before, range)) stacks.push_back(range);
+    before = range;
   }
   far_ = Joined(ranges);
+  spared_ = threads_;
+  SpareNew(stacks);
   blocks_ = std::move(kept);
   return true;
 }

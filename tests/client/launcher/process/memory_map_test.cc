@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <future>
+#include <thread>
 #include <vector>
 
 namespace farswap::launcher {
@@ -43,7 +44,7 @@ TEST(AnonymousRangesTest, PrivateAnonymousMemory) {
       "d0000-f0000 rw-s 00000000 00:00 0 \n"
       "100000-120000 rw-p 00000000 00:00 0                 [stack]\n");
   EXPECT_EQ(ranges, (std::vector<MapRange>{{0x10000, 0x20000},
-                                           {0x20000, 0x40000},
+                                           {0x20000, 0x40000, true},
                                            {0x50000, 0x51000},
                                            {0x60000, 0x80000}}));
 }
@@ -116,6 +117,32 @@ TEST(MemoryMapTest, WhatHoldsAThreadIsNotFarUntilItIsUnmapped) {
   munmap(stack, kBytes);
   ASSERT_TRUE(map.Refresh());
   EXPECT_FALSE(Has(map.threads(), stack));
+}
+
+// As pthread_create does it.
+TEST(MemoryMapTest, WhatMayBecomeAStackIsSparedWhileItIsNew) {
+  MemoryMap map(getpid(), {});
+  char* const stack = Map(MAP_PRIVATE);
+  ASSERT_EQ(mprotect(stack, kBytes, PROT_NONE), 0);
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.spared(), stack + kBytes - 1));
+  ASSERT_EQ(mprotect(stack + 4096, kBytes - 4096, PROT_READ | PROT_WRITE), 0);
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.spared(), stack + kBytes - 1));
+  EXPECT_TRUE(Has(map.far(), stack + kBytes - 1));
+  std::this_thread::sleep_for(MemoryMap::kNewFor);
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_FALSE(Has(map.spared(), stack + kBytes - 1));
+  Unmap(stack);
+}
+
+TEST(MemoryMapTest, WhatIsNoStackIsNotSpared) {
+  MemoryMap map(getpid(), {});
+  char* const memory = Map(MAP_PRIVATE);
+  ASSERT_TRUE(map.Refresh());
+  EXPECT_TRUE(Has(map.far(), memory));
+  EXPECT_FALSE(Has(map.spared(), memory));
+  Unmap(memory);
 }
 
 TEST(MemoryMapTest, OfAProcessThatHasGoneNothingIsKnown) {
