@@ -137,6 +137,8 @@ class AddressSpace {
   // Whether no change that has happened by now is unread, and `untold` is how
   // many the page map is to be told of.
   virtual bool IsAllRead(size_t untold) = 0;
+  // How many changes were read that the page map is to be told of.
+  virtual size_t CountUntold() = 0;
   // A fork was read and is not applied, and the bytes of a page are in the
   // caller's hands, under its block's lock: gives them to the child, if it has
   // nothing there, and lets the caller go on, which is refused else. False:

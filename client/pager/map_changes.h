@@ -17,9 +17,10 @@
 // addresses behind it, until they are free, or until all that has happened was
 // read. If two held moves are of, or to, the same addresses, their order is
 // not known: what is remote of them is lost (SIGBUS), rather than guessed at.
-// Nor can it be told from the events what was unmapped, of something that was
-// moved to where memory was that faulted and was none of a region's (what
-// mremap had grown): then the kernel is asked (map_unmaps.cc).
+// Nor can it be told from the events what was unmapped, where something was
+// moved to where memory was that faulted and was no region's: what is about to
+// become far memory, or what mremap has grown. Then the kernel is asked
+// (map_unmaps.cc).
 //
 // A fork is handed on (forks.h), when all that was read before it is done, but
 // for what is held: of that the child knows nothing.
@@ -74,6 +75,12 @@ class MapChanges {
     MutexLock lock(&vacated_mu_);
     return vacated_.Settled(start, end);
   }
+
+  // Memory there faults from now on, and is no region's until RemoveNobodys.
+  void AddNobodys(char* start, char* end);
+  void RemoveNobodys(char* start, char* end);
+  // A forked child's.
+  void InheritNobodys(const MapChanges& parent);
 
   // MADV_FREE leaves pages where they are until the kernel wants them, and
   // its event says no more than that of MADV_DONTNEED. So some time after a
@@ -142,17 +149,21 @@ class MapChanges {
   // --- map_unmaps.cc ---
   void TakeInUnmap(const MapEvent& change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // It was told of the piece, or of what was there before.
+  // Of a piece in a range that is told to be unmapped.
   void UnmapToldOf(const RegionTable::Piece& piece)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // What of the range, which a move has put there, was unmapped since. False:
-  // it cannot be known.
+  // Whether that may be of what was there before the piece.
+  bool MayBeLate(const MapEvent& unmap, const AddressRange& piece)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  // What of the range was unmapped since something was moved there. False: it
+  // cannot be known.
   bool FindUnmapped(const AddressRange& range,
                     std::vector<AddressRange>* unmapped)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // As that, from the moves that have happened and are not performed.
-  enum class Onwards { kNone, kLeft, kReplaced, kUnclear };
-  Onwards FindOnwards(const AddressRange& range)
+  // As moves tell that have happened and are not performed: `*unmapped`, and
+  // `*rest`, of which none tells. False: they do not agree.
+  bool AskMoves(const AddressRange& range, std::vector<AddressRange>* unmapped,
+                std::vector<AddressRange>* rest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   // Something was moved there; whether something was since all that had
   // happened was read.
@@ -207,6 +218,8 @@ class MapChanges {
   Mutex apply_mu_;
   mutable Mutex vacated_mu_;  // A leaf.
   Vacated vacated_ ABSL_GUARDED_BY(vacated_mu_);
+  // What faults and is no region's, but for what mremap has grown.
+  Vacated nobodys_ ABSL_GUARDED_BY(vacated_mu_);
   std::vector<Held> held_ ABSL_GUARDED_BY(apply_mu_);  // As they were read.
   std::vector<AddressRange> arrivals_ ABSL_GUARDED_BY(apply_mu_);
   std::atomic<size_t> held_count_{0};

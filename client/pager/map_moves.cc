@@ -104,6 +104,7 @@ void MapChanges::Perform(const Held& held) {
       for (const auto& piece : mm_.regions.PiecesIn(change.start, change.end)) {
         Move(piece, change.to + (piece.start - change.start), held.unclear);
       }
+      AddArrival(To(change));
       break;
     case MapEvent::Kind::kFork:  // Is not held.
       break;
@@ -127,7 +128,6 @@ void MapChanges::Move(const RegionTable::Piece& piece, char* to, bool lose) {
   });
   mm_.regions.Place(
       {to, to + (piece.end - piece.start), piece.region, piece.page});
-  AddArrival({to, to + (piece.end - piece.start)});
   if (discarded) AddLeftovers(to, to + (piece.end - piece.start));
 }
 

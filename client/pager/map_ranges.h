@@ -2,6 +2,7 @@
 #ifndef FARSWAP_CLIENT_PAGER_MAP_RANGES_H_
 #define FARSWAP_CLIENT_PAGER_MAP_RANGES_H_
 
+#include <algorithm>
 #include <vector>
 
 #include "client/pager/map_events.h"
@@ -28,9 +29,25 @@ inline bool Overlap(const AddressRange& a, const AddressRange& b) {
   return a.first < b.second && b.first < a.second;
 }
 
-// Whether all of `b` is in `a`.
-inline bool Contains(const AddressRange& a, const AddressRange& b) {
-  return a.first <= b.first && b.second <= a.second;
+inline AddressRange Both(const AddressRange& a, const AddressRange& b) {
+  return {std::max(a.first, b.first), std::min(a.second, b.second)};
+}
+
+// What of the ranges is not in `cut`.
+inline std::vector<AddressRange> Without(
+    const std::vector<AddressRange>& ranges, const AddressRange& cut) {
+  std::vector<AddressRange> rest;
+  for (const AddressRange& range : ranges) {
+    const AddressRange before{range.first, std::min(range.second, cut.first)};
+    const AddressRange after{std::max(range.first, cut.second), range.second};
+    if (!Overlap(range, cut)) {
+      rest.push_back(range);
+      continue;
+    }
+    if (before.first < before.second) rest.push_back(before);
+    if (after.first < after.second) rest.push_back(after);
+  }
+  return rest;
 }
 
 // What of the range is none of the pieces', which are given by address.

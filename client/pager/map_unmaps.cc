@@ -29,8 +29,15 @@ void MapChanges::TakeInUnmap(const MapEvent& change) {
   }
   for (const auto& range : ours) {
     const auto pieces = mm_.regions.PiecesIn(range.first, range.second);
-    for (const auto& piece : pieces) UnmapToldOf(piece);
+    for (const auto& piece : pieces) {
+      if (MayBeLate(change, {piece.start, piece.end})) {
+        UnmapToldOf(piece);
+      } else {
+        Unmap(piece);
+      }
+    }
     for (const auto& rest : Without(range, pieces)) {
+      RemoveNobodys(rest.first, rest.second);
       // Of what has yet to be moved there.
       if (IsToHeld(rest)) later.rest.push_back(rest);
     }
@@ -39,11 +46,22 @@ void MapChanges::TakeInUnmap(const MapEvent& change) {
   Hold(std::move(later));
 }
 
+// What mremap has grown is unmapped with what it was: that begins before what
+// was moved to where it has grown.
+bool MapChanges::MayBeLate(const MapEvent& unmap, const AddressRange& piece) {
+  const auto is_grown = [&](const AddressRange& arrival) {
+    return Overlap(arrival, piece) && unmap.start < arrival.first;
+  };
+  if (std::any_of(arrivals_.begin(), arrivals_.end(), is_grown)) return true;
+  if (!HasArrived(piece)) return false;
+  MutexLock lock(&vacated_mu_);
+  const std::vector<AddressRange> all = {piece};
+  return nobodys_.Settled(piece.first, piece.second) != all;
+}
+
 void MapChanges::UnmapToldOf(const RegionTable::Piece& piece) {
-  const AddressRange range{piece.start, piece.end};
-  if (!HasArrived(range)) return Unmap(piece);
   std::vector<AddressRange> unmapped;
-  if (FindUnmapped(range, &unmapped)) {
+  if (FindUnmapped({piece.start, piece.end}, &unmapped)) {
     for (const auto& [start, end] : unmapped) Unmap(piece.In(start, end));
     return;
   }
@@ -60,23 +78,32 @@ void MapChanges::UnmapToldOf(const RegionTable::Piece& piece) {
 
 bool MapChanges::FindUnmapped(const AddressRange& range,
                               std::vector<AddressRange>* unmapped) {
-  const auto bytes = static_cast<size_t>(range.second - range.first);
   for (int turn = 0; turn < kAskTurns; ++turn) {
+    std::vector<AddressRange> gone;
+    const bool known = mm_.space->FindUnmapped(
+        range.first, static_cast<size_t>(range.second - range.first), &gone);
+    // It has answered of now, which is after all moves that were read.
+    size_t here = held_.size() + 1;
+    {
+      MutexLock lock(&mu_);
+      here += queue_.size();
+    }
     unmapped->clear();
-    const bool known = mm_.space->FindUnmapped(range.first, bytes, unmapped);
-    // It has answered of now, which is after those.
-    switch (FindOnwards(range)) {
-      case Onwards::kUnclear:
-        return false;
-      case Onwards::kLeft:
-        unmapped->clear();
-        return true;
-      case Onwards::kReplaced:
-        *unmapped = {range};
-        return true;
-      case Onwards::kNone:
-        // Or one was read, and is not queued.
-        if (known && !mm_.space->IsMoving(range.first, bytes)) return true;
+    std::vector<AddressRange> rest;
+    if (!AskMoves(range, unmapped, &rest)) return false;
+    // Else one was read that is not queued yet.
+    const bool all = mm_.space->CountUntold() == here;
+    if (all && (known || rest.empty())) {
+      for (const AddressRange& part : rest) {
+        for (const AddressRange& hole : gone) {
+          if (Overlap(part, hole)) unmapped->push_back(Both(part, hole));
+        }
+      }
+      return true;
+    }
+    if (mm_.space->IsGone()) {
+      *unmapped = {range};
+      return true;
     }
     std::this_thread::sleep_for(kAskPause);
   }
@@ -84,24 +111,52 @@ bool MapChanges::FindUnmapped(const AddressRange& range,
 }
 
 // What moves on from there was there until then. What was where something moves
-// to was unmapped before that.
-MapChanges::Onwards MapChanges::FindOnwards(const AddressRange& range) {
-  Onwards onwards = Onwards::kNone;
-  const auto add = [&](const AddressRange& moved, Onwards is) {
-    if (!Overlap(moved, range)) return;
-    const bool clear =
-        Contains(moved, range) && (onwards == Onwards::kNone || onwards == is);
-    onwards = clear ? is : Onwards::kUnclear;
-  };
-  const auto add_move = [&](const MapEvent& change) {
+// to was unmapped before that. Of moves of both kinds it is not known which
+// was first.
+bool MapChanges::AskMoves(const AddressRange& range,
+                          std::vector<AddressRange>* unmapped,
+                          std::vector<AddressRange>* rest) {
+  std::vector<AddressRange> left;
+  const auto add = [&](const MapEvent& change) {
     if (!IsMove(change)) return;
-    add(From(change), Onwards::kLeft);
-    add(To(change), Onwards::kReplaced);
+    if (Overlap(From(change), range)) left.push_back(From(change));
+    const AddressRange to = Both(To(change), range);
+    if (to.first < to.second) unmapped->push_back(to);
   };
-  for (const Held& held : held_) add_move(held.change);
-  MutexLock lock(&mu_);
-  for (const MapEvent& change : queue_) add_move(change);
-  return onwards;
+  for (const Held& held : held_) add(held.change);
+  {
+    MutexLock lock(&mu_);
+    for (const MapEvent& change : queue_) add(change);
+  }
+  *rest = {range};
+  for (const AddressRange& to : *unmapped) *rest = Without(*rest, to);
+  for (const AddressRange& from : left) {
+    *rest = Without(*rest, from);
+    for (const AddressRange& to : *unmapped) {
+      if (Overlap(from, to)) return false;
+    }
+  }
+  return true;
+}
+
+void MapChanges::AddNobodys(char* start, char* end) {
+  MutexLock lock(&vacated_mu_);
+  nobodys_.AddLeft(start, end);
+}
+
+void MapChanges::RemoveNobodys(char* start, char* end) {
+  MutexLock lock(&vacated_mu_);
+  (void)nobodys_.Take(start, end);
+}
+
+void MapChanges::InheritNobodys(const MapChanges& parent) {
+  Vacated inherited;
+  {
+    MutexLock lock(&parent.vacated_mu_);
+    inherited = parent.nobodys_;
+  }
+  MutexLock lock(&vacated_mu_);
+  nobodys_ = std::move(inherited);
 }
 
 void MapChanges::AddArrival(const AddressRange& to) {

@@ -48,6 +48,7 @@ void ProcessMm::Track(char* start, char* end) {
   // long as they are large: what faults before it is a region's is zeros. What
   // is something else by now is found otherwise the next time.
   for (const auto& [first, last] : gaps) {
+    changes_.AddNobodys(first, last);
     (void)uffd_.RegisterAll(first, static_cast<size_t>(last - first));
   }
   std::vector<AddressRange> tracked;
@@ -90,6 +91,7 @@ bool ProcessMm::TrackGap(char* start, char* end) {
     at = to;
   }
   if (at < end) AddPiece(at, end);
+  changes_.RemoveNobodys(start, end);
   return true;
 }
 

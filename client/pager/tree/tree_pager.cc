@@ -172,6 +172,7 @@ void TreePager::Impl::Forked(ProcessMm* parent, int uffd,
   std::vector<AddressRange> lost = copy.LostBy(unclear);
   lost.insert(lost.end(), held.begin(), held.end());
   copy.Copy(lost);
+  child->changes->InheritNobodys(*parent->changes);
   {
     // Before anything is shared: the end of others must not end that.
     MutexLock lock(&children_mu_);

@@ -37,6 +37,7 @@ class SilentSpace final : public AddressSpace {
   bool IsAllRead(size_t untold) override {
     return all_read && untold == told - applied;
   }
+  size_t CountUntold() override { return told - applied; }
   void Applied(const MapEvent&) override { ++applied; }
   std::vector<char*> TakeLacked(int) override { return {}; }
   bool FindUnmapped(char* at, size_t bytes,
@@ -250,8 +251,13 @@ TEST_F(MapOrderTest, WhatAMoveLeftIsUnmappedOnce) {
   ExpectAt(a_, 5, kY + 5);
 }
 
-// Where memory of no region was, which faulted (what mremap had grown).
-TEST_F(MapOrderTest, AnUnmappingThatIsToldLateIsNotOfWhatHasMovedThere) {
+// Something moves to where memory faults that is no region's.
+class NobodysTest : public MapOrderTest {
+ protected:
+  NobodysTest() { changes_.AddNobodys(At(kY), At(kY + kPages)); }
+};
+
+TEST_F(NobodysTest, AnUnmappingThatIsToldLateIsNotOfWhatHasMovedThere) {
   Moved(kA, kY);
   Unmapped(kA);
   space_.mapped = {{At(kY), At(kY + kPages)}};
@@ -263,7 +269,7 @@ TEST_F(MapOrderTest, AnUnmappingThatIsToldLateIsNotOfWhatHasMovedThere) {
   EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
 }
 
-TEST_F(MapOrderTest, OfWhatHasMovedThereAPartIsUnmapped) {
+TEST_F(NobodysTest, OfWhatHasMovedThereAPartIsUnmapped) {
   Moved(kA, kY);
   space_.mapped = {{At(kY + 100), At(kY + kPages)}};
   Unmapped(kY);
@@ -272,7 +278,7 @@ TEST_F(MapOrderTest, OfWhatHasMovedThereAPartIsUnmapped) {
   EXPECT_EQ(KindOf(a_, 99), PageWord::Kind::kHole);
 }
 
-TEST_F(MapOrderTest, WhatHasMovedOnWasNotUnmapped) {
+TEST_F(NobodysTest, WhatHasMovedOnWasNotUnmapped) {
   a_->map().Set(5, 0, PageWord(PageWord::Kind::kPoisoned, 0));
   Moved(kA, kY);
   Queue(Kind::kUnmap, kY, kPages);  // Late.
@@ -282,7 +288,7 @@ TEST_F(MapOrderTest, WhatHasMovedOnWasNotUnmapped) {
   EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
 }
 
-TEST_F(MapOrderTest, WhatIsMovedToNextIsUnmappedBefore) {
+TEST_F(NobodysTest, WhatIsMovedToNextIsUnmappedBefore) {
   Moved(kA, kY);
   space_.mapped = {{At(kY), At(kY + kPages)}};  // By what is there next.
   Queue(Kind::kUnmap, kY, kPages);
@@ -293,7 +299,7 @@ TEST_F(MapOrderTest, WhatIsMovedToNextIsUnmappedBefore) {
   EXPECT_EQ(KindOf(b_, 5), PageWord::Kind::kNone);
 }
 
-TEST_F(MapOrderTest, WhatTheKernelDoesNotSayIsLost) {
+TEST_F(NobodysTest, WhatTheKernelDoesNotSayIsLost) {
   Moved(kA, kY);
   space_.knows = false;
   Unmapped(kY);
@@ -301,7 +307,7 @@ TEST_F(MapOrderTest, WhatTheKernelDoesNotSayIsLost) {
   EXPECT_EQ(space_.applied, space_.told);
 }
 
-TEST_F(MapOrderTest, TheKernelIsNotAskedOnceAllIsRead) {
+TEST_F(NobodysTest, TheKernelIsNotAskedOnceAllIsRead) {
   Unmapped(kB);
   Moved(kA, kY);
   space_.all_read = true;
@@ -309,6 +315,63 @@ TEST_F(MapOrderTest, TheKernelIsNotAskedOnceAllIsRead) {
   Unmapped(kY);
   ExpectNobodyAt(kY);
   EXPECT_EQ(space_.asked, 0);
+}
+
+TEST_F(NobodysTest, WhatIsUnmappedAndMovedToInPartsIsKnown) {
+  Moved(kA, kY);
+  space_.mapped = {{At(kY), At(kY + 200)}};
+  Queue(Kind::kUnmap, kY, kPages);
+  Queue(Kind::kRemap, kB, 100, At(kY));
+  Queue(Kind::kRemap, kY + 800, 100, At(kW));
+  changes_.Apply();
+  ExpectAt(b_, 5, kY + 5);
+  ExpectAt(a_, 150, kY + 150);
+  ExpectAt(a_, 850, kW + 50);
+  ExpectNobodyAt(kY + 250);
+  EXPECT_EQ(shared_.counters.pages_lost.Get(), 0u);
+}
+
+TEST_F(NobodysTest, OfWhatIsMovedToAndOnNothingIsKnown) {
+  Moved(kA, kY);
+  Queue(Kind::kUnmap, kY, kPages);
+  Queue(Kind::kRemap, kB, 100, At(kY));
+  Queue(Kind::kRemap, kY, 100, At(kW));
+  changes_.Apply();
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+}
+
+TEST_F(NobodysTest, AChangeThatIsNotQueuedIsWaitedFor) {
+  Moved(kA, kY);
+  ++space_.told;
+  Unmapped(kY);
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+}
+
+TEST_F(NobodysTest, WhatIsNobodysNoMoreIsBelieved) {
+  changes_.RemoveNobodys(At(kY), At(kY + kPages));
+  Moved(kA, kY);
+  Unmapped(kY);
+  ExpectNobodyAt(kY);
+  EXPECT_EQ(space_.asked, 0);
+}
+
+TEST_F(NobodysTest, WhatWasUnmappedIsNobodysNoMore) {
+  Unmapped(kY);
+  Moved(kA, kY);
+  Unmapped(kY);
+  ExpectNobodyAt(kY);
+  EXPECT_EQ(space_.asked, 0);
+}
+
+// What it has grown goes with it, and is not known to be nobody's.
+TEST_F(MapOrderTest, WhatMremapHasGrownIsAskedForWithWhatItWas) {
+  Moved(kA, kY, 512);
+  Moved(kB, kW);
+  Moved(kW, kY + 512);
+  space_.mapped = {{At(kY + 512), At(kY + 512 + kPages)}};
+  Unmapped(kY, 512 + kPages);
+  ExpectNobodyAt(kY);
+  ExpectAt(b_, 5, kY + 512 + 5);
 }
 
 TEST_F(MapOrderTest, PartsAndBack) {
