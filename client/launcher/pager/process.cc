@@ -158,9 +158,9 @@ uint64_t Process::AskGrowth() {
   return growth_;
 }
 
-bool Process::HasLeft() const {
+bool Process::HasLeft(std::chrono::milliseconds wait) const {
   pollfd peer{socket(), POLLRDHUP, 0};
-  return poll(&peer, 1, 0) > 0;
+  return poll(&peer, 1, static_cast<int>(wait.count())) > 0;
 }
 
 void Process::Kill() {

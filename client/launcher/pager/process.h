@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
@@ -69,9 +70,9 @@ class Process {
   // As of then.
   uint64_t growth() const { return growth_; }
 
-  // It has ended or called exec, so that its mover has gone; what is at the end
-  // of the socket is to be removed.
-  bool HasLeft() const;
+  // It has ended or called exec, so that its mover has gone, or does so within
+  // that time.
+  bool HasLeft(std::chrono::milliseconds wait) const;
   void Kill();
 
  private:
