@@ -180,6 +180,15 @@ char RunTest::WaitForState(pid_t pid, char state) {
   return last;
 }
 
+bool RunTest::WaitForName(pid_t pid, const std::string& name) {
+  for (int round = 0; round < kWaitMs / kLookMs; ++round) {
+    const std::optional<ProcStat> stat = ReadStat(pid);
+    if (stat.has_value() && stat->name == name) return true;
+    usleep(kLookMs * 1000);
+  }
+  return false;
+}
+
 bool RunTest::WaitForSignal(pid_t pid, int signal) {
   const uint64_t bit = uint64_t{1} << (signal - 1);
   for (int round = 0; round < kWaitMs / kLookMs; ++round) {

@@ -55,6 +55,8 @@ class RunTest : public testing::Test {
   bool WaitForEnd(pid_t pid);
   // The state in /proc/PID/stat, as soon as it is `state`; else the last one.
   static char WaitForState(pid_t pid, char state);
+  // Until what it executes is called that. False: not in time.
+  static bool WaitForName(pid_t pid, const std::string& name);
   // Until it has taken the signal, which it was sent. False: not in time.
   static bool WaitForSignal(pid_t pid, int signal);
 

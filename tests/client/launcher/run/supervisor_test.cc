@@ -208,6 +208,9 @@ TEST_F(SupervisorTest, ASignalAfterTheCommandLeavesItsDaemonToThePager) {
   Start({"--", "bash", "-c",
          "(exec >&- 2>&-; exec sleep 1000) & echo $!; exit 4"});
   const std::string daemon = out_.Next();
+  // Amid its exec it is nobody's.
+  EXPECT_TRUE(WaitForName(std::atoi(daemon.c_str()), "sleep"));
+  EXPECT_EQ(WaitForState(std::atoi(daemon.c_str()), 'S'), 'S');
   EXPECT_EQ(pager_.Find(kStarted), kStarted);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
     kill(pid_, signal);
