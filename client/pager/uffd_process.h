@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "client/pager/mover.h"
@@ -66,11 +67,7 @@ class UffdProcess final : public UffdSpace {
   // What of the range is not registered, as nothing was mapped there when it
   // was. What is not known counts as such: while changes are unread, and what
   // is more than can be asked for.
-  std::vector<AddressRange> NotRegistered(char* at, size_t bytes) {
-    std::vector<AddressRange> found;
-    (void)FindUnregistered(at, bytes, &found);
-    return found;
-  }
+  std::vector<AddressRange> NotRegistered(char* at, size_t bytes);
   // Whether all of the range is one registered mapping. No, too, while changes
   // are unread.
   bool IsRegistered(char* at, size_t bytes) {
@@ -120,8 +117,8 @@ class UffdProcess final : public UffdSpace {
   bool MakeFault(char* at, size_t bytes) override {
     return RegisterAll(at, bytes).ok();
   }
-  bool FindUnmapped(char* at, size_t bytes,
-                    std::vector<AddressRange>* unmapped) override;
+  std::optional<bool> IsMapped(char* at, size_t bytes) override;
+  bool TellsMapped() override { return true; }
   bool End(const char* why) override;
   Residents LookAt(const char* at, size_t pages) override;
   bool IsAwaited(const char* at) override;
@@ -129,9 +126,6 @@ class UffdProcess final : public UffdSpace {
 
  private:
   bool HasMessage() const;
-  // As NotRegistered; false: some is not known.
-  bool FindUnregistered(char* at, size_t bytes,
-                        std::vector<AddressRange>* found);
   // EINVAL if all of it is one registered mapping, else ENOENT or EAGAIN.
   int ProbeRegistered(char* at, size_t bytes);
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }

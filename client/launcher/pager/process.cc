@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,8 @@ namespace farswap::launcher {
 namespace {
 
 static_assert(kTransitBytes == pager::UffdProcess::kTransitBytes);
+
+constexpr std::chrono::seconds kLeaveWait{1};
 
 char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
 
@@ -158,9 +161,18 @@ uint64_t Process::AskGrowth() {
   return growth_;
 }
 
-bool Process::HasLeft(std::chrono::milliseconds wait) const {
+bool Process::HasLeft() const {
   pollfd peer{socket(), POLLRDHUP, 0};
-  return poll(&peer, 1, static_cast<int>(wait.count())) > 0;
+  return poll(&peer, 1, 0) > 0;
+}
+
+void Process::SetLeaving() {
+  if (leaves_by_) return;
+  leaves_by_ = std::chrono::steady_clock::now() + kLeaveWait;
+}
+
+bool Process::IsOverdue() const {
+  return leaves_by_ && std::chrono::steady_clock::now() > *leaves_by_;
 }
 
 void Process::Kill() {
