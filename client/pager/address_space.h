@@ -28,10 +28,10 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "client/pager/map_events.h"
+#include "client/pager/vacated.h"
 #include "common/units.h"
 
 namespace farswap::pager {
@@ -112,13 +112,13 @@ class AddressSpace {
   // Of memory that was found: whether what is missing there will fault. Makes
   // it so where it can.
   virtual bool MakeFault(char* at, size_t bytes) { return true; }
-  // Whether memory that faults is mapped there, as far as some pages of the
-  // range tell. None: they do not agree, or the map is changing.
-  virtual std::optional<bool> IsMapped(char* at, size_t bytes) {
-    return std::nullopt;
+  // Adds what of the range, memory that faults, is mapped no more, or not so
+  // that it faults. False: the map is changing, ask later.
+  virtual bool FindUnmapped(char* at, size_t bytes,
+                            std::vector<AddressRange>* unmapped) {
+    unmapped->emplace_back(at, at + bytes);
+    return true;
   }
-  // Whether that is ever answered.
-  virtual bool TellsMapped() { return false; }
   // Ends the program, whose memory is not known to be right any more. False: it
   // is this one.
   virtual bool End(const char* why) { return false; }
@@ -137,6 +137,8 @@ class AddressSpace {
   // Whether no change that has happened by now is unread, and `untold` is how
   // many the page map is to be told of.
   virtual bool IsAllRead(size_t untold) = 0;
+  // How many changes were read that the page map is to be told of.
+  virtual size_t CountUntold() = 0;
   // A fork was read and is not applied, and the bytes of a page are in the
   // caller's hands, under its block's lock: gives them to the child, if it has
   // nothing there, and lets the caller go on, which is refused else. False:

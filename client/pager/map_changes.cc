@@ -96,10 +96,6 @@ void MapChanges::AdoptLocked(Region* region, uint64_t page, int order) {
 }
 
 void MapChanges::AdoptLeftovers() {
-  if (apply_mu_.TryLock()) {
-    ForgetArrivals();
-    apply_mu_.Unlock();
-  }
   const auto now = std::chrono::steady_clock::now();
   for (;;) {
     AddressRange range;

@@ -150,28 +150,26 @@ class MapChanges {
   void TakeInUnmap(const MapEvent& change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   // Of a piece in a range that is told to be unmapped.
-  void UnmapToldOf(const MapEvent& unmap, const RegionTable::Piece& piece)
+  void UnmapToldOf(const RegionTable::Piece& piece)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // Whether it may be of memory that was no region's, and was there before the
-  // piece was moved to there.
-  bool IsDoubted(const MapEvent& unmap, const AddressRange& piece)
+  // Whether that may be of what was there before the piece.
+  bool MayBeLate(const MapEvent& unmap, const AddressRange& piece)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   // What of the range was unmapped since something was moved there. False: it
   // cannot be known.
   bool FindUnmapped(const AddressRange& range,
                     std::vector<AddressRange>* unmapped)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  bool TryFindUnmapped(const AddressRange& range,
-                       std::vector<AddressRange>* unmapped)
+  // As moves tell that have happened and are not performed: `*unmapped`, and
+  // `*rest`, of which none tells. False: they do not agree.
+  bool AskMoves(const AddressRange& range, std::vector<AddressRange>* unmapped,
+                std::vector<AddressRange>* rest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
-  // As the moves tell that have happened and are not performed: `*unmapped`,
-  // and `*rest`, of which none tells. False: they do not agree.
-  static bool AskMoves(const std::vector<MapEvent>& moves,
-                       const AddressRange& range,
-                       std::vector<AddressRange>* unmapped,
-                       std::vector<AddressRange>* rest);
-  // Something was moved there; kept until all that has happened is read.
+  // Something was moved there; whether something was since all that had
+  // happened was read.
   void AddArrival(const AddressRange& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
+  bool HasArrived(const AddressRange& range)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
   void ForgetArrivals() ABSL_EXCLUSIVE_LOCKS_REQUIRED(apply_mu_);
 
@@ -223,9 +221,7 @@ class MapChanges {
   // What faults and is no region's, but for what mremap has grown.
   Vacated nobodys_ ABSL_GUARDED_BY(vacated_mu_);
   std::vector<Held> held_ ABSL_GUARDED_BY(apply_mu_);  // As they were read.
-  // How many that are not told are in the hands of who applies them.
-  size_t applying_ ABSL_GUARDED_BY(apply_mu_) = 1;
-  std::deque<AddressRange> arrivals_ ABSL_GUARDED_BY(apply_mu_);
+  std::vector<AddressRange> arrivals_ ABSL_GUARDED_BY(apply_mu_);
   std::atomic<size_t> held_count_{0};
   std::atomic<size_t> queued_{0};
   Mutex mu_;

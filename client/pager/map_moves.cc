@@ -53,9 +53,7 @@ void MapChanges::TakeIn(const MapEvent& change) {
 
 void MapChanges::TakeInFork(const MapEvent& change) {
   // Of this one the page maps are told below.
-  ++applying_;
   PerformAll(/*untold=*/1);
-  --applying_;
   std::vector<AddressRange> held;
   for (const Held& h : held_) {
     held.push_back(From(h.change));
@@ -98,7 +96,7 @@ void MapChanges::Perform(const Held& held) {
     case MapEvent::Kind::kUnmap:
       for (const auto& [start, end] : held.rest) {
         for (const auto& piece : mm_.regions.PiecesIn(start, end)) {
-          UnmapToldOf(change, piece);
+          Unmap(piece);
         }
       }
       break;

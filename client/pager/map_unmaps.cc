@@ -1,7 +1,7 @@
 // MapChanges: unmappings, and what they are not of.
 #include <algorithm>
 #include <chrono>
-#include <optional>
+#include <cstdint>
 #include <thread>
 #include <utility>
 
@@ -12,10 +12,10 @@
 namespace farswap::pager {
 namespace {
 
-// For what has happened to be read, and for threads to wake that told of it.
-constexpr std::chrono::milliseconds kAskWait{100};
+// While the kernel does not say, as changes are unread: 20 ms at least.
+constexpr int kAskTurns = 400;
 constexpr std::chrono::microseconds kAskPause{50};
-// The latest are kept: what is told later than that many moves is not doubted.
+// More are taken for everything.
 constexpr size_t kMostArrivals = 1024;
 
 }  // namespace
@@ -29,7 +29,13 @@ void MapChanges::TakeInUnmap(const MapEvent& change) {
   }
   for (const auto& range : ours) {
     const auto pieces = mm_.regions.PiecesIn(range.first, range.second);
-    for (const auto& piece : pieces) UnmapToldOf(change, piece);
+    for (const auto& piece : pieces) {
+      if (MayBeLate(change, {piece.start, piece.end})) {
+        UnmapToldOf(piece);
+      } else {
+        Unmap(piece);
+      }
+    }
     for (const auto& rest : Without(range, pieces)) {
       RemoveNobodys(rest.first, rest.second);
       // Of what has yet to be moved there.
@@ -42,27 +48,22 @@ void MapChanges::TakeInUnmap(const MapEvent& change) {
 
 // What mremap has grown is unmapped with what it was: that begins before what
 // was moved to where it has grown.
-bool MapChanges::IsDoubted(const MapEvent& unmap, const AddressRange& piece) {
-  bool arrived = false;
-  bool grown = false;
-  for (const AddressRange& arrival : arrivals_) {
-    if (!Overlap(arrival, piece)) continue;
-    arrived = true;
-    grown |= unmap.start < arrival.first;
-  }
-  if (!arrived || grown) return grown;
+bool MapChanges::MayBeLate(const MapEvent& unmap, const AddressRange& piece) {
+  const auto is_grown = [&](const AddressRange& arrival) {
+    return Overlap(arrival, piece) && unmap.start < arrival.first;
+  };
+  if (std::any_of(arrivals_.begin(), arrivals_.end(), is_grown)) return true;
+  if (!HasArrived(piece)) return false;
   MutexLock lock(&vacated_mu_);
   const std::vector<AddressRange> all = {piece};
   return nobodys_.Settled(piece.first, piece.second) != all;
 }
 
-void MapChanges::UnmapToldOf(const MapEvent& unmap,
-                             const RegionTable::Piece& piece) {
-  const AddressRange range{piece.start, piece.end};
-  std::vector<AddressRange> unmapped = {range};
-  if (!IsDoubted(unmap, range) || FindUnmapped(range, &unmapped)) {
+void MapChanges::UnmapToldOf(const RegionTable::Piece& piece) {
+  std::vector<AddressRange> unmapped;
+  if (FindUnmapped({piece.start, piece.end}, &unmapped)) {
     for (const auto& [start, end] : unmapped) Unmap(piece.In(start, end));
-    return RemoveNobodys(piece.start, piece.end);
+    return;
   }
   LogRaw(LogLevel::kError,
          "threads unmapped something at %p, and moved (mremap) something to "
@@ -77,51 +78,55 @@ void MapChanges::UnmapToldOf(const MapEvent& unmap,
 
 bool MapChanges::FindUnmapped(const AddressRange& range,
                               std::vector<AddressRange>* unmapped) {
-  const auto until = std::chrono::steady_clock::now() + kAskWait;
-  while (!mm_.space->IsGone() && std::chrono::steady_clock::now() < until) {
-    std::vector<AddressRange> found;
-    if (TryFindUnmapped(range, &found)) {
-      *unmapped = std::move(found);
+  for (int turn = 0; turn < kAskTurns; ++turn) {
+    std::vector<AddressRange> gone;
+    const bool known = mm_.space->FindUnmapped(
+        range.first, static_cast<size_t>(range.second - range.first), &gone);
+    // It has answered of now, which is after all moves that were read.
+    size_t here = held_.size() + 1;
+    {
+      MutexLock lock(&mu_);
+      here += queue_.size();
+    }
+    unmapped->clear();
+    std::vector<AddressRange> rest;
+    if (!AskMoves(range, unmapped, &rest)) return false;
+    // Else one was read that is not queued yet.
+    const bool all = mm_.space->CountUntold() == here;
+    if (all && (known || rest.empty())) {
+      for (const AddressRange& part : rest) {
+        for (const AddressRange& hole : gone) {
+          if (Overlap(part, hole)) unmapped->push_back(Both(part, hole));
+        }
+      }
+      return true;
+    }
+    if (mm_.space->IsGone()) {
+      *unmapped = {range};
       return true;
     }
     std::this_thread::sleep_for(kAskPause);
   }
-  return mm_.space->IsGone();
-}
-
-bool MapChanges::TryFindUnmapped(const AddressRange& range,
-                                 std::vector<AddressRange>* unmapped) {
-  std::vector<MapEvent> untold;  // But for the one that is being applied.
-  for (const Held& held : held_) untold.push_back(held.change);
-  {
-    MutexLock lock(&mu_);
-    untold.insert(untold.end(), queue_.begin(), queue_.end());
-  }
-  std::vector<AddressRange> rest;
-  if (!AskMoves(untold, range, unmapped, &rest)) return false;
-  for (const auto& [start, end] : rest) {
-    const std::optional<bool> mapped =
-        mm_.space->IsMapped(start, static_cast<size_t>(end - start));
-    if (!mapped.has_value()) return false;
-    if (!*mapped) unmapped->emplace_back(start, end);
-  }
-  // So nothing has happened meanwhile, and those were all.
-  return mm_.space->IsAllRead(untold.size() + applying_);
+  return false;
 }
 
 // What moves on from there was there until then. What was where something moves
 // to was unmapped before that. Of moves of both kinds it is not known which
 // was first.
-bool MapChanges::AskMoves(const std::vector<MapEvent>& moves,
-                          const AddressRange& range,
+bool MapChanges::AskMoves(const AddressRange& range,
                           std::vector<AddressRange>* unmapped,
                           std::vector<AddressRange>* rest) {
   std::vector<AddressRange> left;
-  for (const MapEvent& change : moves) {
-    if (!IsMove(change)) continue;
+  const auto add = [&](const MapEvent& change) {
+    if (!IsMove(change)) return;
     if (Overlap(From(change), range)) left.push_back(From(change));
     const AddressRange to = Both(To(change), range);
     if (to.first < to.second) unmapped->push_back(to);
+  };
+  for (const Held& held : held_) add(held.change);
+  {
+    MutexLock lock(&mu_);
+    for (const MapEvent& change : queue_) add(change);
   }
   *rest = {range};
   for (const AddressRange& to : *unmapped) *rest = Without(*rest, to);
@@ -155,9 +160,16 @@ void MapChanges::InheritNobodys(const MapChanges& parent) {
 }
 
 void MapChanges::AddArrival(const AddressRange& to) {
-  if (!mm_.space->TellsMapped()) return;
-  if (arrivals_.size() == kMostArrivals) arrivals_.pop_front();
+  if (arrivals_.size() == kMostArrivals) {
+    arrivals_ = {{nullptr, reinterpret_cast<char*>(UINTPTR_MAX)}};
+  }
   arrivals_.push_back(to);
+}
+
+bool MapChanges::HasArrived(const AddressRange& range) {
+  return std::any_of(
+      arrivals_.begin(), arrivals_.end(),
+      [&](const AddressRange& arrival) { return Overlap(arrival, range); });
 }
 
 void MapChanges::ForgetArrivals() {

@@ -23,7 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "client/pager/mover.h"
@@ -67,7 +66,11 @@ class UffdProcess final : public UffdSpace {
   // What of the range is not registered, as nothing was mapped there when it
   // was. What is not known counts as such: while changes are unread, and what
   // is more than can be asked for.
-  std::vector<AddressRange> NotRegistered(char* at, size_t bytes);
+  std::vector<AddressRange> NotRegistered(char* at, size_t bytes) {
+    std::vector<AddressRange> found;
+    (void)FindUnregistered(at, bytes, &found);
+    return found;
+  }
   // Whether all of the range is one registered mapping. No, too, while changes
   // are unread.
   bool IsRegistered(char* at, size_t bytes) {
@@ -117,8 +120,8 @@ class UffdProcess final : public UffdSpace {
   bool MakeFault(char* at, size_t bytes) override {
     return RegisterAll(at, bytes).ok();
   }
-  std::optional<bool> IsMapped(char* at, size_t bytes) override;
-  bool TellsMapped() override { return true; }
+  bool FindUnmapped(char* at, size_t bytes,
+                    std::vector<AddressRange>* unmapped) override;
   bool End(const char* why) override;
   Residents LookAt(const char* at, size_t pages) override;
   bool IsAwaited(const char* at) override;
@@ -126,6 +129,9 @@ class UffdProcess final : public UffdSpace {
 
  private:
   bool HasMessage() const;
+  // As NotRegistered; false: some is not known.
+  bool FindUnregistered(char* at, size_t bytes,
+                        std::vector<AddressRange>* found);
   // EINVAL if all of it is one registered mapping, else ENOENT or EAGAIN.
   int ProbeRegistered(char* at, size_t bytes);
   Mover* mover() const { return mover_.load(std::memory_order_acquire); }

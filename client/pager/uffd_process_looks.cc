@@ -70,8 +70,9 @@ int UffdProcess::ProbeRegistered(char* at, size_t bytes) {
   return Ioctl(fd(), UFFDIO_CONTINUE, &arg);
 }
 
-std::vector<AddressRange> UffdProcess::NotRegistered(char* at, size_t bytes) {
-  std::vector<AddressRange> found;
+bool UffdProcess::FindUnregistered(char* at, size_t bytes,
+                                   std::vector<AddressRange>* found) {
+  bool known = true;
   std::vector<AddressRange> left = {{at, at + bytes}};  // The first is last.
   for (int probes = 0; !left.empty(); ++probes) {
     const auto [start, end] = left.back();
@@ -85,29 +86,23 @@ std::vector<AddressRange> UffdProcess::NotRegistered(char* at, size_t bytes) {
       char* const middle = start + pages / 2 * kPageBytes;
       left.emplace_back(middle, end);
       left.emplace_back(start, middle);
-    } else if (!found.empty() && found.back().second == start) {
-      found.back().second = end;
+      continue;
+    }
+    known &= error == ENOENT;
+    if (!found->empty() && found->back().second == start) {
+      found->back().second = end;
     } else {
-      found.emplace_back(start, end);
+      found->emplace_back(start, end);
     }
   }
-  return found;
+  return known;
 }
 
-// The first, the last and one between: what is partly unmapped is told by
-// events of its own.
-std::optional<bool> UffdProcess::IsMapped(char* at, size_t bytes) {
-  const size_t last = bytes - kPageBytes;
-  std::optional<bool> mapped;
-  for (const size_t offset :
-       {size_t{0}, AlignDown(last / 2, kPageBytes), last}) {
-    const int error = ProbeRegistered(at + offset, kPageBytes);
-    if (error != EINVAL && error != ENOENT) return std::nullopt;
-    const bool here = error == EINVAL;
-    if (mapped.value_or(here) != here) return std::nullopt;
-    mapped = here;
-  }
-  return mapped;
+// Behind the gate: what it finds changed was read, and is pending.
+bool UffdProcess::FindUnmapped(char* at, size_t bytes,
+                               std::vector<AddressRange>* unmapped) {
+  const MapEvents::Operation operation(&events_, at, bytes);
+  return FindUnregistered(at, bytes, unmapped);
 }
 
 // Not fenced by the events that are read: it neither brings nor takes a page.

@@ -75,6 +75,7 @@ class UffdSpace : public AddressSpace {
   }
   bool Settled(const char* at, size_t bytes) override;
   bool IsAllRead(size_t untold) override;
+  size_t CountUntold() override { return events_.count(); }
   bool GiveForked(char* to, const char* from) override;
   void Applied(const MapEvent& change) override { events_.Applied(change); }
   std::vector<char*> TakeLacked(int child) override {

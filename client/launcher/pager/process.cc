@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <utility>
 
@@ -21,8 +20,6 @@ namespace farswap::launcher {
 namespace {
 
 static_assert(kTransitBytes == pager::UffdProcess::kTransitBytes);
-
-constexpr std::chrono::seconds kLeaveWait{1};
 
 char* At(uint64_t address) { return reinterpret_cast<char*>(address); }
 
@@ -161,18 +158,9 @@ uint64_t Process::AskGrowth() {
   return growth_;
 }
 
-bool Process::HasLeft() const {
+bool Process::HasLeft(std::chrono::milliseconds wait) const {
   pollfd peer{socket(), POLLRDHUP, 0};
-  return poll(&peer, 1, 0) > 0;
-}
-
-void Process::SetLeaving() {
-  if (leaves_by_) return;
-  leaves_by_ = std::chrono::steady_clock::now() + kLeaveWait;
-}
-
-bool Process::IsOverdue() const {
-  return leaves_by_ && std::chrono::steady_clock::now() > *leaves_by_;
+  return poll(&peer, 1, static_cast<int>(wait.count())) > 0;
 }
 
 void Process::Kill() {

@@ -16,7 +16,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "absl/status/status.h"
 #include "client/launcher/process/memory_map.h"
@@ -71,12 +70,9 @@ class Process {
   // As of then.
   uint64_t growth() const { return growth_; }
 
-  // It has ended or called exec, so that its mover has gone.
-  bool HasLeft() const;
-  // It is about to, as its threads end one after the other.
-  void SetLeaving();
-  // It was, and has had time to.
-  bool IsOverdue() const;
+  // It has ended or called exec, so that its mover has gone, or does so within
+  // that time.
+  bool HasLeft(std::chrono::milliseconds wait) const;
   void Kill();
 
  private:
@@ -93,7 +89,6 @@ class Process {
   const pager::OwnFd pidfd_;
   MemoryMap map_;
   State state_ = State::kLocal;
-  std::optional<std::chrono::steady_clock::time_point> leaves_by_;
   uint64_t stopped_bytes_ = 0;
   uint64_t last_bytes_ = 0;  // Resident.
   uint64_t growth_ = 0;

@@ -24,6 +24,9 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kHelloWait{5};
 constexpr milliseconds kDeafness{100};
+constexpr milliseconds kNoWait{0};
+// For its other threads to end.
+constexpr milliseconds kLeaveWait{1000};
 // For who was killed.
 constexpr std::chrono::seconds kEndWait{5};
 // Of a time spent looking, how many times that is not: with very many processes
@@ -174,24 +177,14 @@ Process* Supervisor::Add(pid_t pid, const Hello& hello, pager::OwnFd socket) {
 }
 
 void Supervisor::Check(Process* process, const absl::Status& status) {
+  // By its number it would be the program that it executes that is ended.
   if (status.ok()) return;
   // What cannot be found is of one that is about to have left.
-  if (absl::IsNotFound(status)) return process->SetLeaving();
-  End(process, std::string(status.message()));
-}
-
-void Supervisor::End(Process* process, std::string_view why) {
-  // By its number it would be the program that it executes that is ended.
-  if (process->HasLeft()) return;
+  const milliseconds wait = absl::IsNotFound(status) ? kLeaveWait : kNoWait;
+  if (process->HasLeft(wait)) return;
   LogRaw(LogLevel::kError, "process %d cannot be paged for and is ended: %s",
-         process->pid(), std::string(why).c_str());
+         process->pid(), std::string(status.message()).c_str());
   process->Kill();
-}
-
-void Supervisor::EndOverdue() {
-  for (const auto& process : processes_) {
-    if (process->IsOverdue()) End(process.get(), "its mover has ended");
-  }
 }
 
 void Supervisor::Serve(Process* process, int events) {

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -65,9 +64,6 @@ class Supervisor {
   void AddKnown(const Control& control, pager::OwnFd socket);
   // Ends it if it cannot be paged for.
   static void Check(Process* process, const absl::Status& status);
-  static void End(Process* process, std::string_view why);
-  // Those that were about to leave, and have not.
-  void EndOverdue();
   // One of a process's socket's events.
   void Serve(Process* process, int events);
   void Remove(Process* process);

@@ -102,7 +102,6 @@ void Supervisor::Hold(uint64_t unfound) {
 
 milliseconds Supervisor::Tick() {
   ++ticks_;
-  EndOverdue();
   const uint64_t used = ShareLimit(nullptr) + pager_->usage_bytes();
   if (used > FarThreshold(limit_)) MakeFar();
   const bool near = used + limit_ / 4 > limit_;

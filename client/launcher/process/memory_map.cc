@@ -144,9 +144,9 @@ void MemoryMap::SpareNew(const std::vector<MapRange>& stacks) {
   std::vector<std::pair<uint64_t, Time>> seen;
   for (const MapRange& range : stacks) {
     const auto it = std::lower_bound(stacks_.begin(), stacks_.end(),
-                                     std::pair(range.start, Time::min()));
-    const bool known = it != stacks_.end() && it->first == range.start;
-    seen.emplace_back(range.start, known ? it->second : now);
+                                     std::pair(range.end, Time::min()));
+    const bool known = it != stacks_.end() && it->first == range.end;
+    seen.emplace_back(range.end, known ? it->second : now);
     if (now - seen.back().second < kNewFor) spared_.push_back(range);
   }
   stacks_ = std::move(seen);

@@ -82,7 +82,7 @@ class MemoryMap {
   std::vector<MapRange> far_;
   std::vector<MapRange> threads_;
   std::vector<MapRange> spared_;
-  // By their starts, which stay when they grow: since when.
+  // By their ends, which stay when they become accessible: since when.
   std::vector<std::pair<uint64_t, Time>> stacks_;
   std::string text_;
 };

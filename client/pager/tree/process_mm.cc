@@ -49,10 +49,7 @@ void ProcessMm::Track(char* start, char* end) {
   // is something else by now is found otherwise the next time.
   for (const auto& [first, last] : gaps) {
     changes_.AddNobodys(first, last);
-    const auto bytes = static_cast<size_t>(last - first);
-    if (!uffd_.RegisterAll(first, bytes).ok()) {
-      changes_.RemoveNobodys(first, last);
-    }
+    (void)uffd_.RegisterAll(first, static_cast<size_t>(last - first));
   }
   std::vector<AddressRange> tracked;
   // The text that names the range may be older than a change of it: what it
@@ -79,7 +76,6 @@ bool ProcessMm::TrackGap(char* start, char* end) {
   const auto bytes = static_cast<uint64_t>(end - start);
   // Of what was there before nothing is to be told any more.
   if (!uffd_.Settled(start, bytes)) return false;
-  changes_.AddNobodys(start, end);
   if (!uffd_.RegisterAll(start, bytes).ok()) return false;
   // What was unmapped since the text is a hole in it, and of what is mapped
   // there next nobody would be told.

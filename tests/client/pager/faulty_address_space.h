@@ -109,6 +109,7 @@ class FaultyAddressSpace final : public AddressSpace {
     return real_.Settled(at, bytes);
   }
   bool IsAllRead(size_t untold) override { return real_.IsAllRead(untold); }
+  size_t CountUntold() override { return real_.CountUntold(); }
   bool GiveForked(char* to, const char* from) override {
     return real_.GiveForked(to, from);
   }

@@ -1,7 +1,7 @@
 // The order of the program's changes, with events made by hand: no kernel, and
 // nothing at the addresses.
+#include <algorithm>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "client/pager/map_changes.h"
@@ -37,18 +37,22 @@ class SilentSpace final : public AddressSpace {
   bool IsAllRead(size_t untold) override {
     return all_read && untold == told - applied;
   }
+  size_t CountUntold() override { return told - applied; }
   void Applied(const MapEvent&) override { ++applied; }
   std::vector<char*> TakeLacked(int) override { return {}; }
-  std::optional<bool> IsMapped(char* at, size_t bytes) override {
+  bool FindUnmapped(char* at, size_t bytes,
+                    std::vector<AddressRange>* unmapped) override {
     ++asked;
-    const bool none = at + bytes <= mapped.first || mapped.second <= at;
-    const bool all = mapped.first <= at && at + bytes <= mapped.second;
-    if (!knows || (!none && !all)) return std::nullopt;
-    return all;
+    if (mapped.empty()) unmapped->emplace_back(at, at + bytes);
+    for (const auto& [start, end] : mapped) {
+      if (at < start) unmapped->emplace_back(at, std::min(start, at + bytes));
+      if (at + bytes > end) unmapped->emplace_back(end, at + bytes);
+    }
+    return knows;
   }
-  bool TellsMapped() override { return true; }
 
-  AddressRange mapped;  // For IsMapped; or nothing is.
+  // What FindUnmapped finds mapped: one range or none.
+  std::vector<AddressRange> mapped;
   bool knows = true;
   int asked = 0;
   bool all_read = false;
@@ -250,134 +254,61 @@ TEST_F(MapOrderTest, WhatAMoveLeftIsUnmappedOnce) {
 // Something moves to where memory faults that is no region's.
 class NobodysTest : public MapOrderTest {
  protected:
-  NobodysTest() {
-    changes_.AddNobodys(At(kY), At(kY + kPages));
-    a_->map().Set(5, 0, PageWord(PageWord::Kind::kPoisoned, 0));
-    Moved(kA, kY);
-  }
-  void IsMapped(uint64_t at, uint64_t pages) {
-    space_.mapped = {At(at), At(at + pages)};
-  }
-  // All but what is queued is read when it is applied.
-  void Unmapped(uint64_t at, uint64_t pages = kPages) {
-    space_.all_read = true;
-    MapOrderTest::Unmapped(at, pages);
-  }
-  void Apply() {
-    space_.all_read = true;
-    changes_.Apply();
-  }
+  NobodysTest() { changes_.AddNobodys(At(kY), At(kY + kPages)); }
 };
 
 TEST_F(NobodysTest, AnUnmappingThatIsToldLateIsNotOfWhatHasMovedThere) {
-  IsMapped(kY, kPages);
+  Moved(kA, kY);
+  Unmapped(kA);
+  space_.mapped = {{At(kY), At(kY + kPages)}};
   Unmapped(kY);
   ExpectAt(a_, 5, kY + 5);
-  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+  space_.mapped = {};
   Unmapped(kY);
   ExpectNobodyAt(kY);
   EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
 }
 
-TEST_F(NobodysTest, WhatIsNotMappedIsUnmapped) {
+TEST_F(NobodysTest, OfWhatHasMovedThereAPartIsUnmapped) {
+  Moved(kA, kY);
+  space_.mapped = {{At(kY + 100), At(kY + kPages)}};
   Unmapped(kY);
-  ExpectNobodyAt(kY);
-  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
-  EXPECT_GT(space_.asked, 0);
+  ExpectNobodyAt(kY + 99);
+  ExpectAt(a_, 100, kY + 100);
+  EXPECT_EQ(KindOf(a_, 99), PageWord::Kind::kHole);
 }
 
 TEST_F(NobodysTest, WhatHasMovedOnWasNotUnmapped) {
+  a_->map().Set(5, 0, PageWord(PageWord::Kind::kPoisoned, 0));
+  Moved(kA, kY);
   Queue(Kind::kUnmap, kY, kPages);  // Late.
   Queue(Kind::kRemap, kY, kPages, At(kW));
-  Apply();
+  changes_.Apply();
   ExpectAt(a_, 5, kW + 5);
   EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
 }
 
 TEST_F(NobodysTest, WhatIsMovedToNextIsUnmappedBefore) {
-  IsMapped(kY, kPages);  // By what is there next.
+  Moved(kA, kY);
+  space_.mapped = {{At(kY), At(kY + kPages)}};  // By what is there next.
   Queue(Kind::kUnmap, kY, kPages);
   Queue(Kind::kRemap, kB, kPages, At(kY));
-  Apply();
+  changes_.Apply();
   ExpectAt(b_, 5, kY + 5);
   EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
   EXPECT_EQ(KindOf(b_, 5), PageWord::Kind::kNone);
 }
 
-TEST_F(NobodysTest, WhatIsMovedToInPartsIsKnown) {
-  IsMapped(kY, 800);
-  Queue(Kind::kUnmap, kY, kPages);
-  Queue(Kind::kRemap, kB, 100, At(kY));
-  Queue(Kind::kRemap, kY + 800, kPages - 800, At(kW));
-  Apply();
-  ExpectAt(b_, 50, kY + 50);
-  ExpectAt(a_, 150, kY + 150);
-  ExpectAt(a_, 850, kW + 50);
-  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kHole);
-  EXPECT_EQ(shared_.counters.pages_lost.Get(), 0u);
-}
-
-class UnknownTest : public NobodysTest {
- protected:
-  void ExpectLost() {
-    EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
-    EXPECT_EQ(shared_.counters.pages_lost.Get(), kPages);
-  }
-};
-
-TEST_F(UnknownTest, WhatTheKernelDoesNotSay) {
+TEST_F(NobodysTest, WhatTheKernelDoesNotSayIsLost) {
+  Moved(kA, kY);
   space_.knows = false;
   Unmapped(kY);
-  ExpectLost();
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
   EXPECT_EQ(space_.applied, space_.told);
 }
 
-TEST_F(UnknownTest, WhatTheKernelSaysOfParts) {
-  IsMapped(kY, 100);
-  Unmapped(kY);
-  ExpectLost();
-}
-
-// It may have moved on.
-TEST_F(UnknownTest, WhileSomethingIsUnread) {
-  MapOrderTest::Unmapped(kY);
-  ExpectLost();
-}
-
-TEST_F(UnknownTest, WhileSomethingIsNotQueued) {
-  ++space_.told;
-  Unmapped(kY);
-  ExpectLost();
-}
-
-TEST_F(UnknownTest, WhatIsMovedToAndOn) {
-  Queue(Kind::kUnmap, kY, kPages);
-  Queue(Kind::kRemap, kB, 100, At(kY));
-  Queue(Kind::kRemap, kY, 100, At(kW));
-  Apply();
-  EXPECT_GE(shared_.counters.pages_lost.Get(), kPages);
-}
-
-TEST_F(MapOrderTest, WhereNothingElseWasAnUnmappingIsBelieved) {
-  Moved(kA, kY);
-  space_.knows = false;
-  Unmapped(kY);
-  ExpectNobodyAt(kY);
-  EXPECT_EQ(shared_.counters.pages_lost.Get(), 0u);
-}
-
-TEST_F(MapOrderTest, WhatWasUnmappedBeforeIsNobodysNoMore) {
-  changes_.AddNobodys(At(kY), At(kY + kPages));
-  Unmapped(kY);
-  Moved(kA, kY);
-  space_.knows = false;
-  Unmapped(kY);
-  ExpectNobodyAt(kY);
-  EXPECT_EQ(shared_.counters.pages_lost.Get(), 0u);
-}
-
-TEST_F(MapOrderTest, TheKernelIsNotAskedOnceAllIsRead) {
-  changes_.AddNobodys(At(kY), At(kY + kPages));
+TEST_F(NobodysTest, TheKernelIsNotAskedOnceAllIsRead) {
+  Unmapped(kB);
   Moved(kA, kY);
   space_.all_read = true;
   Unmapped(kA);  // And with it all is.
@@ -386,27 +317,61 @@ TEST_F(MapOrderTest, TheKernelIsNotAskedOnceAllIsRead) {
   EXPECT_EQ(space_.asked, 0);
 }
 
+TEST_F(NobodysTest, WhatIsUnmappedAndMovedToInPartsIsKnown) {
+  Moved(kA, kY);
+  space_.mapped = {{At(kY), At(kY + 200)}};
+  Queue(Kind::kUnmap, kY, kPages);
+  Queue(Kind::kRemap, kB, 100, At(kY));
+  Queue(Kind::kRemap, kY + 800, 100, At(kW));
+  changes_.Apply();
+  ExpectAt(b_, 5, kY + 5);
+  ExpectAt(a_, 150, kY + 150);
+  ExpectAt(a_, 850, kW + 50);
+  ExpectNobodyAt(kY + 250);
+  EXPECT_EQ(shared_.counters.pages_lost.Get(), 0u);
+}
+
+TEST_F(NobodysTest, OfWhatIsMovedToAndOnNothingIsKnown) {
+  Moved(kA, kY);
+  Queue(Kind::kUnmap, kY, kPages);
+  Queue(Kind::kRemap, kB, 100, At(kY));
+  Queue(Kind::kRemap, kY, 100, At(kW));
+  changes_.Apply();
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+}
+
+TEST_F(NobodysTest, AChangeThatIsNotQueuedIsWaitedFor) {
+  Moved(kA, kY);
+  ++space_.told;
+  Unmapped(kY);
+  EXPECT_EQ(KindOf(a_, 5), PageWord::Kind::kPoisoned);
+}
+
+TEST_F(NobodysTest, WhatIsNobodysNoMoreIsBelieved) {
+  changes_.RemoveNobodys(At(kY), At(kY + kPages));
+  Moved(kA, kY);
+  Unmapped(kY);
+  ExpectNobodyAt(kY);
+  EXPECT_EQ(space_.asked, 0);
+}
+
+TEST_F(NobodysTest, WhatWasUnmappedIsNobodysNoMore) {
+  Unmapped(kY);
+  Moved(kA, kY);
+  Unmapped(kY);
+  ExpectNobodyAt(kY);
+  EXPECT_EQ(space_.asked, 0);
+}
+
 // What it has grown goes with it, and is not known to be nobody's.
 TEST_F(MapOrderTest, WhatMremapHasGrownIsAskedForWithWhatItWas) {
-  Moved(kB, kY + 512);
   Moved(kA, kY, 512);
-  space_.mapped = {At(kY + 512), At(kY + 512 + kPages)};
-  space_.all_read = true;
+  Moved(kB, kW);
+  Moved(kW, kY + 512);
+  space_.mapped = {{At(kY + 512), At(kY + 512 + kPages)}};
   Unmapped(kY, 512 + kPages);
   ExpectNobodyAt(kY);
   ExpectAt(b_, 5, kY + 512 + 5);
-}
-
-// Of its unmapping a part waits for the move.
-TEST_F(MapOrderTest, WhatIsHeldIsAskedForToo) {
-  changes_.AddNobodys(At(kA - 100), At(kA));
-  Moved(kB, kA - 100);  // On what is there in part.
-  ExpectAt(b_, 5, kB + 5);
-  space_.mapped = {At(kA - 100), At(kA - 100 + kPages)};
-  space_.all_read = true;
-  Unmapped(kA - 100, kPages + 100);
-  ExpectAt(b_, 5, kA - 100 + 5);
-  ExpectAt(b_, 500, kA - 100 + 500);
 }
 
 TEST_F(MapOrderTest, PartsAndBack) {

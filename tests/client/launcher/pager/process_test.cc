@@ -15,6 +15,8 @@
 namespace farswap::launcher {
 namespace {
 
+constexpr std::chrono::milliseconds kNow{0};
+
 class ProcessTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -30,27 +32,28 @@ class ProcessTest : public testing::Test {
 };
 
 TEST_F(ProcessTest, HasNotLeftWhileItsMoverIsThere) {
-  EXPECT_FALSE(process_->HasLeft());
+  EXPECT_FALSE(process_->HasLeft(kNow));
   EXPECT_TRUE(process_->AskForUffd(STDIN_FILENO).ok());
   const Reply reply;
   ASSERT_EQ(send(mover_.get(), &reply, sizeof(reply), 0), sizeof(reply));
-  EXPECT_FALSE(process_->HasLeft());
+  EXPECT_FALSE(process_->HasLeft(kNow));
 }
 
 // What is done by its number from then on is done to what it executes.
 TEST_F(ProcessTest, HasLeftWhenItExecutesAnother) {
   mover_.Reset();
   EXPECT_FALSE(process_->AskForUffd(STDIN_FILENO).ok());
-  EXPECT_TRUE(process_->HasLeft());
+  EXPECT_TRUE(process_->HasLeft(kNow));
 }
 
-TEST_F(ProcessTest, HasASecondToLeave) {
-  EXPECT_FALSE(process_->IsOverdue());
-  process_->SetLeaving();
-  EXPECT_FALSE(process_->IsOverdue());
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
-  process_->SetLeaving();  // It was said before.
-  EXPECT_TRUE(process_->IsOverdue());
+// Its threads end one after the other.
+TEST_F(ProcessTest, HasLeftWhenTheLastOfItsThreadsHas) {
+  std::thread last([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    mover_.Reset();
+  });
+  EXPECT_TRUE(process_->HasLeft(std::chrono::seconds(10)));
+  last.join();
 }
 
 // Its answer came first, and is not read yet.
@@ -58,7 +61,7 @@ TEST_F(ProcessTest, HasLeftWithAnAnswer) {
   const Reply reply;
   ASSERT_EQ(send(mover_.get(), &reply, sizeof(reply), 0), sizeof(reply));
   mover_.Reset();
-  EXPECT_TRUE(process_->HasLeft());
+  EXPECT_TRUE(process_->HasLeft(kNow));
 }
 
 }  // namespace
