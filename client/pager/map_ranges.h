@@ -33,17 +33,13 @@ inline AddressRange Both(const AddressRange& a, const AddressRange& b) {
   return {std::max(a.first, b.first), std::min(a.second, b.second)};
 }
 
-// What of the ranges is not in `cut`.
+// What of the ranges is not in `cut`, which is not empty.
 inline std::vector<AddressRange> Without(
     const std::vector<AddressRange>& ranges, const AddressRange& cut) {
   std::vector<AddressRange> rest;
   for (const AddressRange& range : ranges) {
     const AddressRange before{range.first, std::min(range.second, cut.first)};
     const AddressRange after{std::max(range.first, cut.second), range.second};
-    if (!Overlap(range, cut)) {
-      rest.push_back(range);
-      continue;
-    }
     if (before.first < before.second) rest.push_back(before);
     if (after.first < after.second) rest.push_back(after);
   }

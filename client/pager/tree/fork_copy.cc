@@ -4,16 +4,13 @@
 
 #include <algorithm>
 
+#include "client/pager/map_ranges.h"
 #include "common/units.h"
 
 namespace farswap::pager {
 namespace {
 
 constexpr PageWord kLost(PageWord::Kind::kPoisoned, 0);
-
-AddressRange ToOf(const MapEvent& move) {
-  return {move.to, move.to + (move.end - move.start)};
-}
 
 }  // namespace
 
@@ -90,19 +87,14 @@ std::vector<AddressRange> ForkCopy::LostBy(
   std::vector<AddressRange> known;
   std::vector<AddressRange> lost;
   std::for_each(unclear.rbegin(), unclear.rend(), [&](const MapEvent& change) {
-    const bool moved = change.kind == MapEvent::Kind::kRemap;
-    if (moved && HasAfter(change, known)) return known.push_back(ToOf(change));
-    lost.emplace_back(change.start, change.end);
-    if (moved) lost.push_back(ToOf(change));
+    const bool moved = IsMove(change);
+    if (moved && HasAfter(change, known)) return known.push_back(To(change));
+    lost.push_back(From(change));
+    if (moved) lost.push_back(To(change));
   });
   // What is known is so whatever else was there before: the parent has it so.
-  std::vector<AddressRange> rest;
-  for (const auto& [start, end] : lost) {
-    for (const auto& part : Without({start, end, nullptr, 0}, known)) {
-      rest.emplace_back(part.start, part.end);
-    }
-  }
-  return rest;
+  for (const AddressRange& range : known) lost = Without(lost, range);
+  return lost;
 }
 
 bool ForkCopy::HasAfter(const MapEvent& move,
@@ -114,7 +106,7 @@ bool ForkCopy::HasAfter(const MapEvent& move,
       std::any_of(known.begin(), known.end(), [&](const AddressRange& range) {
         return range.first <= move.start && move.end <= range.second;
       });
-  const auto [start, end] = ToOf(move);
+  const auto [start, end] = To(move);
   // The parent's may have gone on since.
   uint64_t pages = 0;
   for (const auto& piece : parent_.regions.PiecesIn(start, end)) {

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <optional>
 
 #include "client/launcher/run/proc.h"
@@ -51,6 +52,15 @@ Fd MakeFifo(const std::string& path) {
   EXPECT_EQ(mkfifo(path.c_str(), 0600), 0);
   // For writing, too, so that it is open before the other side is.
   return Fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+}
+
+// False: it did not become so in time.
+bool LookUntil(const std::function<bool()>& is_so) {
+  for (int round = 0; round < kWaitMs / kLookMs; ++round) {
+    if (is_so()) return true;
+    usleep(kLookMs * 1000);
+  }
+  return false;
 }
 
 }  // namespace
@@ -171,33 +181,29 @@ bool RunTest::WaitForEnd(pid_t pid) {
 
 char RunTest::WaitForState(pid_t pid, char state) {
   char last = '?';
-  for (int round = 0; round < kWaitMs / kLookMs; ++round) {
+  (void)LookUntil([&] {
     const std::optional<ProcStat> stat = ReadStat(pid);
     last = stat.has_value() ? stat->state : '?';
-    if (last == state) break;
-    usleep(kLookMs * 1000);
-  }
+    return last == state;
+  });
   return last;
 }
 
 bool RunTest::WaitForName(pid_t pid, const std::string& name) {
-  for (int round = 0; round < kWaitMs / kLookMs; ++round) {
+  return LookUntil([&] {
     const std::optional<ProcStat> stat = ReadStat(pid);
-    if (stat.has_value() && stat->name == name) return true;
-    usleep(kLookMs * 1000);
-  }
-  return false;
+    return stat.has_value() && stat->name == name;
+  });
 }
 
 bool RunTest::WaitForSignal(pid_t pid, int signal) {
   const uint64_t bit = uint64_t{1} << (signal - 1);
-  for (int round = 0; round < kWaitMs / kLookMs; ++round) {
-    const std::optional<uint64_t> pending = PendingSignals(pid);
-    if (!pending.has_value()) return false;
-    if ((*pending & bit) == 0) return true;
-    usleep(kLookMs * 1000);
-  }
-  return false;
+  std::optional<uint64_t> pending;
+  (void)LookUntil([&] {
+    pending = PendingSignals(pid);
+    return !pending.has_value() || (*pending & bit) == 0;
+  });
+  return pending.has_value() && (*pending & bit) == 0;
 }
 
 void RunTest::TakeOrders() {
